@@ -1,0 +1,3 @@
+//! The `framecast` command: one file a subcommand.
+
+fn main() {}

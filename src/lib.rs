@@ -1,0 +1,4 @@
+//! A WebSocket engine on raw frames.
+
+pub mod handshake;
+pub mod proto;
