@@ -1,0 +1,584 @@
+//! The one door: bytes in, events out; messages in, bytes out; time in, deadlines out.
+//!
+//! What the parts beside this file find and keep comes together here: pings are answered, a broken rule becomes a Close,
+//! a deadline becomes an end.
+
+use std::{io, num::NonZeroU32, sync::Arc, time::Instant};
+
+use super::{
+    close::{CloseCode, CloseFrame, truncate_reason},
+    closing::{Cause, Closing, State, Then, Want},
+    config::Config,
+    error::{Limit, LimitError, ProtocolError, SendError},
+    frame::{OpCode, Role},
+    keepalive::{Due, Keepalive},
+    message::{Control, Event, Message, Outgoing},
+    outbox::{Body, Outbound, Outbox, Slices},
+    partial::{Inbound, Target},
+    receiver::{Found, Receiver, Rules},
+    stats::Stats,
+    time::{Clock, Deadline},
+};
+
+/// A WebSocket connection that has been opened: RFC 6455 §5–§8 without a socket, a clock or a task.
+///
+/// A driver feeds what it reads to [`receive`](Self::receive), writes what [`poll_transmit`](Self::poll_transmit) offers,
+/// calls [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout), and does what
+/// [`want`](Self::want) says.
+///
+/// ```
+/// use framecast::proto::{Config, Connection, Event, Inbound, Outbound, Role};
+/// use std::{sync::Arc, time::Instant};
+///
+/// let now = Instant::now();
+/// let config = Arc::new(Config::default());
+/// let (mut inbound, mut outbound) = (Inbound::default(), Outbound::default());
+/// let mut client = Connection::new(config.clone(), Role::Client, now, 1);
+/// let mut server = Connection::new(config, Role::Server, now, 2);
+///
+/// client.send("hello", &mut outbound)?;
+/// let transmit = client.poll_transmit(now, &mut outbound).expect("a frame waits");
+/// let mut wire: Vec<u8> = transmit.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+/// transmit.wrote(wire.len());
+///
+/// let (rest, event) = server.receive(now, &mut wire, &mut inbound);
+/// assert!(rest.is_empty());
+/// assert!(matches!(event, Some(Event::Text(text)) if text.as_str() == "hello"));
+/// # Ok::<(), framecast::proto::SendError>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    clock: Clock,
+    receiver: Receiver,
+    outbox: Option<Box<Outbox>>,
+    keepalive: Keepalive,
+    closing: Closing,
+    /// The end, if no input brought it: for `poll_event`.
+    ended: Option<Box<Cause>>,
+    counts: Counts,
+    role: Role,
+    close_was_received: bool,
+    close_was_flushed: bool,
+    /// When reading was paused.
+    paused_millis: Option<NonZeroU32>,
+    /// Bytes thrown away since the end, or since our Close was out.
+    discarded: u32,
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Default)]
+struct Counts {
+    bytes_received: u64,
+    bytes_sent: u64,
+    messages_received: u64,
+    messages_sent: u64,
+}
+
+// An idle connection is its state and nothing else.
+const _: () = assert!(size_of::<Connection>() <= 160);
+
+impl Connection {
+    /// A connection whose opening handshake is done.
+    ///
+    /// `seed` spreads the pings of connections that opened together; it need not be secret.
+    pub fn new(config: Arc<Config>, role: Role, now: Instant, seed: u64) -> Self {
+        let clock = Clock::new(now);
+        Self {
+            keepalive: Keepalive::new(&config, clock.millis(now), seed),
+            config,
+            clock,
+            receiver: Receiver::default(),
+            outbox: None,
+            closing: Closing::Open,
+            ended: None,
+            counts: Counts::default(),
+            role,
+            close_was_received: false,
+            close_was_flushed: false,
+            paused_millis: None,
+            discarded: 0,
+        }
+    }
+
+    // ---- what the world did
+
+    /// Looks at `input` up to the next event; returns what is left of it to look at. No event: all of it was taken.
+    ///
+    /// The input is unmasked in place, and never has to be shown again. A rule that the peer broke is an event like any
+    /// other end: one [`Event::Closed`], after which input is thrown away.
+    #[inline]
+    pub fn receive<'i, 's, 'e>(
+        &mut self,
+        now: Instant,
+        input: &'i mut [u8],
+        lent: &'s mut Inbound,
+    ) -> (&'i mut [u8], Option<Event<'e>>)
+    where
+        'i: 'e,
+        's: 'e,
+    {
+        let given = input.len();
+        if !matches!(self.closing, Closing::Open) && self.discard(given) {
+            return (&mut [], None);
+        }
+        let rules = Rules {
+            config: &self.config,
+            role: self.role,
+            drop_messages: matches!(self.closing, Closing::Awaiting { .. }),
+            clock: self.clock,
+            now,
+        };
+        let (rest, found) = self.receiver.receive(rules, input, lent);
+        self.counts.bytes_received += (given - rest.len()) as u64;
+        let event = match found {
+            Ok(None) => {
+                self.excuse_if_inside_data(now);
+                return (rest, None);
+            }
+            Ok(Some(Found::Text(text))) => Event::Text(text),
+            Ok(Some(Found::Binary(payload))) => Event::Binary(payload),
+            Ok(Some(Found::Part { kind, piece, last })) => {
+                self.counts.messages_received += u64::from(last);
+                return (rest, Some(Event::Part { kind, piece, last }));
+            }
+            Ok(Some(Found::Control(opcode, payload))) => {
+                return (rest, Some(self.receive_control(now, opcode, payload)));
+            }
+            Err(error) => return (&mut [], Some(Event::Closed(self.fail(now, error)))),
+        };
+        self.counts.messages_received += 1;
+        (rest, Some(event))
+    }
+
+    /// Room to read the rest of a large payload straight into its message; `None`: read into a shared buffer.
+    ///
+    /// Once it is filled, call [`receive`](Self::receive) with an empty input.
+    pub fn read_target(&mut self) -> Option<Target<'_>> {
+        if self.config.parts || !matches!(self.closing, Closing::Open) {
+            return None;
+        }
+        self.receiver.target()
+    }
+
+    /// The peer ended TCP's other direction. Without a Close before it, that is the end (1006).
+    pub fn receive_eof(&mut self, now: Instant) {
+        match &mut self.closing {
+            Closing::Open | Closing::Awaiting { .. } => {
+                self.ended = Some(Box::new(Cause::Eof));
+                self.end(now, Then::Drop);
+            }
+            Closing::Flushing { then, .. } => *then = Then::Drop,
+            Closing::Shutting { .. } | Closing::Lingering { .. } => {
+                self.closing = Closing::Done { abort: false }
+            }
+            Closing::Done { .. } => {}
+        }
+    }
+
+    /// Reading or writing failed: nothing more can be done with the transport.
+    pub fn handle_transport_error(&mut self, kind: io::ErrorKind) {
+        if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
+            self.ended = Some(Box::new(Cause::Transport(kind)));
+        }
+        self.cut();
+    }
+
+    /// The driver has shut down the write side, as [`Want::ShutdownWrite`] asked.
+    pub fn write_is_shut(&mut self, now: Instant) {
+        if matches!(self.closing, Closing::Shutting { .. }) {
+            self.linger(now);
+        }
+    }
+
+    /// Time has passed: [`poll_timeout`](Self::poll_timeout)'s deadline or not, too early does no harm.
+    ///
+    /// Look for bytes before: a driver that was held up blames nobody for it.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.renew_clock(now);
+        let millis = self.clock.millis(now);
+        if self.closing.deadline().has_passed(millis) {
+            match self.closing {
+                Closing::Awaiting { .. } => {
+                    self.ended = Some(Box::new(Cause::CloseUnanswered));
+                    self.cut();
+                }
+                Closing::Flushing { .. } => self.cut(),
+                _ => self.closing = Closing::Done { abort: false },
+            }
+        }
+        match self.keepalive.handle_timeout(&self.config, millis, self.paused_millis.is_some()) {
+            Due::Nothing => {}
+            Due::Ping(payload) => self.outbox().push_ping(payload),
+            Due::NoPong => {
+                let value = self.config.pong_within.as_millis() as u64;
+                self.fail_by_time(now, LimitError { limit: Limit::Pong, value });
+            }
+            Due::WriteStall => {
+                if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
+                    self.ended = Some(Box::new(Cause::WriteStall));
+                }
+                self.cut();
+            }
+        }
+        if self.paused_millis.is_none() {
+            self.check_window(now, millis);
+        }
+    }
+
+    // ---- what the application wants
+
+    /// Queues a message, if the outbox has room for it: it is admitted if nothing is queued or it stays within
+    /// `outbox_bytes_max` and `outbox_messages_max`.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`] once a Close is queued or the end is known.
+    #[inline]
+    pub fn send<'m>(
+        &mut self,
+        message: impl Into<Outgoing<'m>>,
+        lent: &mut Outbound,
+    ) -> Result<Admission, SendError> {
+        if !matches!(self.closing, Closing::Open) {
+            return Err(SendError::Closed);
+        }
+        let (opcode, body) = match message.into() {
+            Outgoing::Text(text) => (OpCode::Text, Body::Borrowed(text.as_bytes())),
+            Outgoing::Binary(bytes) => (OpCode::Binary, Body::Borrowed(bytes)),
+            Outgoing::Owned(Message::Text(text)) => (OpCode::Text, Body::Owned(text.into())),
+            Outgoing::Owned(Message::Binary(bytes)) => (OpCode::Binary, Body::Owned(bytes)),
+        };
+        let key = (self.role == Role::Client).then(|| lent.masks.key());
+        let outbox = self.outbox.get_or_insert_with(|| lent.borrow());
+        if !outbox.admits(body.len(), key.is_some(), &self.config) {
+            return Err(SendError::Full);
+        }
+        outbox.push(opcode, body, key);
+        self.counts.messages_sent += 1;
+        let low = outbox.queued_bytes() <= self.config.outbox_bytes_low;
+        Ok(if low { Admission::Below } else { Admission::Above })
+    }
+
+    /// Starts the closing handshake: a Close behind what is queued, then `close_within` for the peer's.
+    ///
+    /// # Errors
+    /// A code that must not be sent, a reason above 123 bytes; [`SendError::Closed`] if it was closed before.
+    pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let sent = CloseFrame::new(code, reason)?;
+        if !matches!(self.closing, Closing::Open) {
+            return Err(SendError::Closed);
+        }
+        self.outbox().push_close(Some(&sent));
+        let deadline = Deadline::after(self.clock.millis(now), self.config.close_within);
+        self.closing = Closing::Awaiting { deadline, sent: Box::new(sent) };
+        Ok(())
+    }
+
+    /// Sends a ping of the application's own, ahead of what is queued. Its pong comes as [`Event::Pong`].
+    ///
+    /// # Errors
+    /// A payload above 125 bytes; [`SendError::Full`] while the last one is not written.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        let payload = Control::new(payload).ok_or(SendError::PayloadTooLong { bytes: payload.len() })?;
+        if !matches!(self.closing, Closing::Open) {
+            return Err(SendError::Closed);
+        }
+        if self.outbox().push_own_ping(payload) { Ok(()) } else { Err(SendError::Full) }
+    }
+
+    /// Says whether the driver reads. While it does not, what the peer has sent cannot be seen, so its deadlines stand
+    /// still.
+    pub fn pause_reading(&mut self, now: Instant, on: bool) {
+        let millis = self.clock.millis(now);
+        match (on, self.paused_millis) {
+            (true, None) => {
+                self.paused_millis = Some(millis.saturating_add(1).try_into().unwrap_or(NonZeroU32::MAX))
+            }
+            (false, Some(since)) => {
+                self.paused_millis = None;
+                let paused = (millis + 1).saturating_sub(since.get());
+                self.keepalive.resume(paused);
+                if let Some(partial) = self.receiver.partial() {
+                    partial.window_ends = partial.window_ends.later(paused);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // ---- what the driver must do
+
+    /// The next bytes to write, in order; call it until it returns `None`.
+    #[inline]
+    pub fn poll_transmit<'a>(&'a mut self, now: Instant, lent: &mut Outbound) -> Option<Transmit<'a>> {
+        if let Some(mut outbox) = self.outbox.take() {
+            let (role, masks) = (self.role, &mut lent.masks);
+            outbox.stage(|| (role == Role::Client).then(|| masks.key()));
+            if !outbox.is_empty() {
+                self.outbox = Some(outbox);
+                if !self.keepalive.write_waits() {
+                    self.keepalive.write_goes_on(&self.config, self.clock.millis(now));
+                }
+                return Some(Transmit { connection: self, now });
+            }
+            lent.give_back(outbox);
+            self.keepalive.write_done();
+        }
+        if !matches!(self.closing, Closing::Open) {
+            self.flushed(now);
+        }
+        None
+    }
+
+    /// An event that no input brought: the end by a time-out, by the end of TCP, by a failure of the transport.
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        self.ended.take().map(|cause| Event::Closed(*cause))
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout). May change after every other call, and mostly does not.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let paused = self.paused_millis.is_some();
+        let window = if paused { Deadline::NEVER } else { self.receiver.window_ends() };
+        self.clock.instant(self.closing.deadline().min(self.keepalive.next(paused)).min(window))
+    }
+
+    /// What to do with the transport, once [`poll_transmit`](Self::poll_transmit) has returned `None`.
+    pub fn want(&self) -> Want {
+        match self.closing {
+            Closing::Shutting { .. } => Want::ShutdownWrite,
+            Closing::Done { abort: true } => Want::Abort,
+            Closing::Done { abort: false } => Want::Drop,
+            _ if self.discarded > self.config.linger_bytes_max => Want::StopReading,
+            _ => Want::Nothing,
+        }
+    }
+
+    // ---- facts
+
+    /// Where the connection is in its life.
+    pub fn state(&self) -> State {
+        match self.closing {
+            Closing::Open => State::Open,
+            Closing::Awaiting { .. } => State::Closing,
+            _ => State::Closed,
+        }
+    }
+
+    /// Whether the closing handshake was done: the peer's Close came, and ours was handed to the transport.
+    pub fn is_clean(&self) -> bool {
+        self.close_was_received && self.close_was_flushed
+    }
+
+    /// What was counted until now.
+    pub fn stats(&self) -> Stats {
+        let outbox = self.outbox.as_deref();
+        Stats {
+            bytes_received: self.counts.bytes_received,
+            bytes_sent: self.counts.bytes_sent,
+            messages_received: self.counts.messages_received,
+            messages_sent: self.counts.messages_sent,
+            queued_bytes: outbox.map_or(0, Outbox::queued_bytes),
+            queued_messages: outbox.map_or(0, Outbox::queued_messages),
+            round_trip: self.keepalive.round_trip(),
+        }
+    }
+
+    /// The limits and time-outs that hold here.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+}
+
+/// Whether a message that was admitted left the outbox below its low-water mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Go on.
+    Below,
+    /// More than `outbox_bytes_low` waits: a considerate sender lets it drain.
+    Above,
+}
+
+/// Bytes that wait to be written.
+#[derive(Debug)]
+pub struct Transmit<'c> {
+    connection: &'c mut Connection,
+    now: Instant,
+}
+
+impl Transmit<'_> {
+    /// The bytes, in order, for one vectored write.
+    #[inline]
+    pub fn slices(&self) -> Slices<'_> {
+        self.connection.outbox.as_ref().map_or_else(Slices::default, |outbox| outbox.slices())
+    }
+
+    /// Takes note that the first `written` bytes of the slices were written.
+    #[inline]
+    pub fn wrote(self, written: usize) {
+        let Connection { outbox, keepalive, config, clock, counts, .. } = self.connection;
+        let Some(outbox) = outbox else { return };
+        if written == 0 {
+            return;
+        }
+        counts.bytes_sent += written as u64;
+        let millis = clock.millis(self.now);
+        keepalive.excuse(config, millis);
+        if outbox.wrote(written) {
+            keepalive.ping_left(config, millis, clock.micros(self.now));
+        }
+        if outbox.is_empty() {
+            keepalive.write_done();
+        } else {
+            keepalive.write_goes_on(config, millis);
+        }
+    }
+}
+
+/// How it ends.
+impl Connection {
+    fn receive_control(&mut self, now: Instant, opcode: OpCode, payload: Control) -> Event<'static> {
+        if opcode == OpCode::Close {
+            return Event::Closed(self.receive_close(now, &payload));
+        }
+        if !self.keepalive.admit_control(&self.config, self.clock.millis(now)) {
+            let value = self.config.control_frames_per_second.into();
+            let error = ProtocolError::Limit(LimitError { limit: Limit::ControlFrames, value });
+            return Event::Closed(self.fail(now, error));
+        }
+        if opcode == OpCode::Pong {
+            self.keepalive.pong(&payload, self.clock.micros(now));
+            return Event::Pong(payload);
+        }
+        if matches!(self.closing, Closing::Open) {
+            let pending_max = self.config.pongs_pending_max;
+            self.outbox().push_pong(payload, pending_max);
+        }
+        Event::Ping(payload)
+    }
+
+    fn receive_close(&mut self, now: Instant, payload: &[u8]) -> Cause {
+        let frame = match CloseFrame::parse(payload) {
+            Ok(frame) => frame,
+            Err(error) => return self.fail(now, error),
+        };
+        self.close_was_received = true;
+        let then = if self.role == Role::Server { Then::Shutdown } else { Then::AwaitEof };
+        match self.end(now, then) {
+            Some(sent) => Cause::Local { sent: *sent, answer: frame },
+            None => {
+                // The code is echoed, the reason is not: what the peer said is no news to it (RFC 6455 §5.5.1).
+                let echo = frame.as_ref().map(|frame| CloseFrame { code: frame.code, reason: "".into() });
+                self.outbox().push_close(echo.as_ref());
+                Cause::Peer(frame)
+            }
+        }
+    }
+
+    /// Fails the connection (RFC 6455 §7.1.7): a Close behind what is queued, unless one is; then nothing more is read.
+    fn fail(&mut self, now: Instant, error: ProtocolError) -> Cause {
+        if self.end(now, Then::Shutdown).is_none() {
+            let reason = truncate_reason(&error.to_string()).into();
+            self.outbox().push_close(Some(&CloseFrame { code: error.close_code(), reason }));
+        }
+        Cause::Protocol(error)
+    }
+
+    fn fail_by_time(&mut self, now: Instant, limit: LimitError) {
+        if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
+            let cause = self.fail(now, ProtocolError::Limit(limit));
+            self.ended = Some(Box::new(cause));
+        }
+    }
+
+    /// The end is known: what is queued leaves, within the closing handshake's time. Returns our Close, if one is out.
+    fn end(&mut self, now: Instant, then: Then) -> Option<Box<CloseFrame>> {
+        self.receiver.stop();
+        self.keepalive.stop();
+        let deadline = Deadline::after(self.clock.millis(now), self.config.close_within);
+        match std::mem::replace(&mut self.closing, Closing::Flushing { deadline, then }) {
+            Closing::Awaiting { deadline, sent } => {
+                self.closing = Closing::Flushing { deadline, then };
+                Some(sent)
+            }
+            _ => None,
+        }
+    }
+
+    /// Everything that was queued is with the transport, our Close too if there is one.
+    fn flushed(&mut self, now: Instant) {
+        self.close_was_flushed = true;
+        if let Closing::Flushing { deadline, then } = self.closing {
+            match then {
+                Then::Shutdown => self.closing = Closing::Shutting { deadline },
+                Then::AwaitEof => self.linger(now),
+                Then::Drop => self.closing = Closing::Done { abort: false },
+            }
+        }
+    }
+
+    fn linger(&mut self, now: Instant) {
+        let deadline = Deadline::after(self.clock.millis(now), self.config.linger_within);
+        self.closing = Closing::Lingering { deadline };
+    }
+
+    /// Ends at once; what is queued is lost.
+    fn cut(&mut self) {
+        self.receiver.stop();
+        self.keepalive.stop();
+        self.keepalive.write_done();
+        self.closing = Closing::Done { abort: true };
+    }
+
+    /// Counts input that comes once our Close is out; whether it is to be thrown away unseen.
+    fn discard(&mut self, bytes: usize) -> bool {
+        let awaiting = matches!(self.closing, Closing::Awaiting { .. });
+        if !awaiting || self.close_was_flushed {
+            self.discarded = self.discarded.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+        !awaiting
+    }
+}
+
+/// What the parts need of each other.
+impl Connection {
+    /// For what is queued where no [`Outbound`] is lent: control frames and Close, which are rare.
+    fn outbox(&mut self) -> &mut Outbox {
+        self.outbox.get_or_insert_default()
+    }
+
+    /// Inside a data frame no pong can come (RFC 6455 §5.4), so a peer that uploads is not blamed for its absence.
+    fn excuse_if_inside_data(&mut self, now: Instant) {
+        if self.receiver.partial().is_some_and(|partial| partial.is_inside_data()) {
+            self.keepalive.excuse(&self.config, self.clock.millis(now));
+        }
+    }
+
+    /// An unfinished message must bring `incomplete_bytes_min` in each `incomplete_window`.
+    fn check_window(&mut self, now: Instant, millis: u32) {
+        let window = self.config.incomplete_window;
+        let Some(partial) = self.receiver.partial() else { return };
+        if !partial.window_ends.has_passed(millis) {
+            return;
+        }
+        let brought = std::mem::take(&mut partial.window_bytes);
+        let enough = brought >= self.config.incomplete_bytes_min;
+        if enough || partial.window_ends.overslept(millis, window) {
+            partial.window_ends = Deadline::after(millis, window);
+        } else {
+            let value = self.config.incomplete_bytes_min.into();
+            self.fail_by_time(now, LimitError { limit: Limit::IncompleteMessage, value });
+        }
+    }
+
+    fn renew_clock(&mut self, now: Instant) {
+        let Some(millis) = self.clock.renew(now) else { return };
+        self.keepalive.renew(millis);
+        self.closing.renew(millis);
+        if let Some(partial) = self.receiver.partial() {
+            partial.window_ends = partial.window_ends.earlier(millis);
+        }
+        self.paused_millis = self
+            .paused_millis
+            .map(|since| since.get().saturating_sub(millis).try_into().unwrap_or(NonZeroU32::MIN));
+    }
+}

@@ -1,0 +1,199 @@
+//! Is the peer there, does it read? The ping schedule, the pong deadline, the round-trip time, the write stall
+//! (RFC 6455 §5.5.2, §5.5.3); and how often the peer may ask the same of us.
+//!
+//! Pings go out on schedule whatever the traffic, so nothing here is touched per message.
+
+use std::time::Duration;
+
+use super::{config::Config, message::Control, random::split_mix, time::Deadline};
+
+#[derive(Debug)]
+pub(super) struct Keepalive {
+    ping_due: Deadline,
+    ping: Ping,
+    /// Until when some of what is queued must have been written.
+    stall_due: Deadline,
+    /// SplitMix64's state: jitter, and payloads that differ.
+    random: u64,
+    round_trip_micros: Option<std::num::NonZeroU32>,
+    /// Control frames that the peer may send now,
+    control_tokens: u16,
+    /// counted at this time.
+    control_counted_millis: u32,
+}
+
+/// Our ping, which carries `nonce`.
+#[derive(Debug)]
+enum Ping {
+    Answered,
+    /// In the outbox.
+    Queued {
+        nonce: u32,
+    },
+    /// Written, at a time in wrapping microseconds.
+    Sent {
+        nonce: u32,
+        sent_micros: u32,
+        pong_due: Deadline,
+    },
+}
+
+/// What a passing of time asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    Ping(Control),
+    /// The pong did not come.
+    NoPong,
+    /// Nothing could be written.
+    WriteStall,
+}
+
+impl Keepalive {
+    pub(super) fn new(config: &Config, now_millis: u32, seed: u64) -> Self {
+        let mut keepalive = Self {
+            ping_due: Deadline::NEVER,
+            ping: Ping::Answered,
+            stall_due: Deadline::NEVER,
+            random: seed,
+            round_trip_micros: None,
+            control_tokens: config.control_frames_burst,
+            control_counted_millis: now_millis,
+        };
+        keepalive.schedule_ping(config, now_millis);
+        keepalive
+    }
+
+    /// The next ping, ±20 %: connections that came together do not ping together.
+    fn schedule_ping(&mut self, config: &Config, now_millis: u32) {
+        let Some(every) = config.ping_every else { return };
+        let jitter = 0.8 + 0.4 * (split_mix(&mut self.random) >> 11) as f64 / (1u64 << 53) as f64;
+        self.ping_due = Deadline::after(now_millis, every.mul_f64(jitter).max(Duration::from_millis(1)));
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do; `paused`: we do not read, so nobody is blamed for
+    /// a pong that may be in.
+    pub(super) fn next(&self, paused: bool) -> Deadline {
+        let due = self.ping_due.min(self.stall_due);
+        match self.ping {
+            Ping::Sent { pong_due, .. } if !paused => due.min(pong_due),
+            _ => due,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, config: &Config, now_millis: u32, paused: bool) -> Due {
+        if self.stall_due.has_passed(now_millis) {
+            if !self.stall_due.overslept(now_millis, config.write_stall_after) {
+                return Due::WriteStall;
+            }
+            self.stall_due = Deadline::after(now_millis, config.write_stall_after);
+        }
+        if let Ping::Sent { pong_due, .. } = &mut self.ping
+            && !paused
+            && pong_due.has_passed(now_millis)
+        {
+            if !pong_due.overslept(now_millis, config.pong_within) {
+                return Due::NoPong;
+            }
+            *pong_due = Deadline::after(now_millis, config.pong_within);
+        }
+        if !self.ping_due.has_passed(now_millis) {
+            return Due::Nothing;
+        }
+        self.schedule_ping(config, now_millis);
+        // One at a time: the next one waits until this one is answered, or has cost the connection its life.
+        if !matches!(self.ping, Ping::Answered) {
+            return Due::Nothing;
+        }
+        let nonce = split_mix(&mut self.random) as u32;
+        self.ping = Ping::Queued { nonce };
+        Due::Ping(Control::truncating(&nonce.to_be_bytes()))
+    }
+
+    /// Our ping's last byte was written: the peer's time begins.
+    pub(super) fn ping_left(&mut self, config: &Config, now_millis: u32, now_micros: u32) {
+        if let Ping::Queued { nonce } = self.ping {
+            let pong_due = Deadline::after(now_millis, config.pong_within);
+            self.ping = Ping::Sent { nonce, sent_micros: now_micros, pong_due };
+        }
+    }
+
+    /// A pong; any other than ours is ignored (RFC 6455 §5.5.3).
+    pub(super) fn pong(&mut self, payload: &[u8], now_micros: u32) {
+        if let Ping::Sent { nonce, sent_micros, .. } = self.ping
+            && payload == nonce.to_be_bytes()
+        {
+            self.ping = Ping::Answered;
+            self.round_trip_micros = Some(now_micros.wrapping_sub(sent_micros).saturating_add(1))
+                .and_then(|micros| micros.try_into().ok());
+        }
+    }
+
+    /// The peer is there, but can not have answered yet: it reads what we write, or is inside a data frame.
+    pub(super) fn excuse(&mut self, config: &Config, now_millis: u32) {
+        if let Ping::Sent { pong_due, .. } = &mut self.ping {
+            *pong_due = Deadline::after(now_millis, config.pong_within);
+        }
+    }
+
+    /// Bytes are offered to the transport, or some were taken: from now on `write_stall_after` may pass.
+    pub(super) fn write_goes_on(&mut self, config: &Config, now_millis: u32) {
+        self.stall_due = Deadline::after(now_millis, config.write_stall_after);
+    }
+
+    pub(super) fn write_waits(&self) -> bool {
+        self.stall_due != Deadline::NEVER
+    }
+
+    /// Everything is written.
+    pub(super) fn write_done(&mut self) {
+        self.stall_due = Deadline::NEVER;
+    }
+
+    /// Takes one of the peer's tokens for control frames; whether there was one.
+    pub(super) fn admit_control(&mut self, config: &Config, now_millis: u32) -> bool {
+        let rate = u32::from(config.control_frames_per_second);
+        let elapsed = now_millis.saturating_sub(self.control_counted_millis);
+        let earned = u64::from(elapsed) * u64::from(rate) / 1000;
+        if earned > 0 {
+            let tokens = (u64::from(self.control_tokens) + earned).min(config.control_frames_burst.into());
+            self.control_tokens = tokens as u16;
+            // What is less than a token stays on the clock.
+            self.control_counted_millis = if tokens == u64::from(config.control_frames_burst) {
+                now_millis
+            } else {
+                self.control_counted_millis + (earned * 1000 / u64::from(rate)) as u32
+            };
+        }
+        let admitted = self.control_tokens > 0;
+        self.control_tokens = self.control_tokens.saturating_sub(1);
+        admitted
+    }
+
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip_micros.map(|micros| Duration::from_micros(u64::from(micros.get()) - 1))
+    }
+
+    /// Nothing is asked of a connection that has ended but its last write.
+    pub(super) fn stop(&mut self) {
+        self.ping_due = Deadline::NEVER;
+        self.ping = Ping::Answered;
+    }
+
+    /// We did not read for so long: the pong's time goes on from where it stood.
+    pub(super) fn resume(&mut self, paused_millis: u32) {
+        if let Ping::Sent { pong_due, .. } = &mut self.ping {
+            *pong_due = pong_due.later(paused_millis);
+        }
+    }
+
+    /// The clock's epoch has moved.
+    pub(super) fn renew(&mut self, millis: u32) {
+        self.ping_due = self.ping_due.earlier(millis);
+        self.stall_due = self.stall_due.earlier(millis);
+        self.control_counted_millis = self.control_counted_millis.saturating_sub(millis);
+        if let Ping::Sent { pong_due, .. } = &mut self.ping {
+            *pong_due = pong_due.earlier(millis);
+        }
+    }
+}
