@@ -259,6 +259,12 @@ impl Connection {
         Ok(if low { Admission::Below } else { Admission::Above })
     }
 
+    /// Whether [`send`](Self::send) would admit a message of this many bytes, as far as the outbox is concerned.
+    pub fn has_room(&self, payload_len: usize) -> bool {
+        let masked = self.role == Role::Client;
+        self.outbox.as_ref().is_none_or(|outbox| outbox.admits(payload_len, masked, &self.config))
+    }
+
     /// Starts the closing handshake: a Close behind what is queued, then `close_within` for the peer's.
     ///
     /// # Errors
@@ -311,6 +317,9 @@ impl Connection {
     /// The next bytes to write, in order; call it until it returns `None`.
     #[inline]
     pub fn poll_transmit<'a>(&'a mut self, now: Instant, lent: &mut Outbound) -> Option<Transmit<'a>> {
+        if matches!(self.closing, Closing::Done { .. }) {
+            return None;
+        }
         if let Some(mut outbox) = self.outbox.take() {
             let (role, masks) = (self.role, &mut lent.masks);
             outbox.stage(|| (role == Role::Client).then(|| masks.key()));

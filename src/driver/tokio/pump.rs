@@ -1,0 +1,251 @@
+//! The pump: owns the socket, writes what is queued, reads, keeps time.
+//!
+//! One [`step`](Pump::step) writes everything that has gathered, then reads once. What runs between two steps is up to the
+//! caller: [`run`](super::run) polls the user's future there, in the same task, so that whatever one read brought is
+//! answered in one write.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Instant,
+};
+
+use ::tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+
+use super::{
+    lent::with_lent,
+    shared::{Inner, PumpState, Shared, now},
+};
+use crate::proto::{State, Want};
+
+#[derive(Debug)]
+pub(super) struct Pump<S> {
+    pub(super) shared: Arc<Shared>,
+    socket: Socket<S>,
+    timer: Timer,
+}
+
+/// What one step came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something came in, or there is room again: the user's turn, then another step.
+    Progress,
+    /// Nothing to do until the waker is called.
+    Pending,
+    /// Both sides are done with the socket.
+    Done,
+}
+
+/// After so many steps others are let through, whatever the stream thinks of it.
+pub(super) const STEPS_A_TURN: usize = 64;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
+    /// `early` is what came behind the head of the opening handshake.
+    pub(super) fn new(stream: S, shared: Arc<Shared>, early: Vec<u8>) -> Self {
+        let socket = Socket { stream, early, needs_flush: false, eof: false };
+        Self { shared, socket, timer: Timer::default() }
+    }
+
+    /// Pumps until the end, by itself.
+    pub(super) fn poll_to_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..STEPS_A_TURN {
+            match self.step(cx) {
+                Step::Progress => {}
+                Step::Pending => return Poll::Pending,
+                Step::Done => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is queued, reads once, keeps time.
+    pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        let now = now();
+        let mut inner = self.shared.lock();
+        inner.pump = PumpState::Awake;
+        let flushed = self.socket.write(cx, &mut inner, now).is_ready();
+        let (want, may_read) = (inner.connection.want(), inner.may_read(now));
+        let ended = matches!(want, Want::Drop | Want::Abort);
+        let over = ended || (flushed && inner.connection.state() == State::Closed);
+        let wakers = inner.wakers(over);
+        drop(inner);
+        let mut progress = wake(cx, wakers);
+        if ended {
+            return Step::Done;
+        }
+        if may_read && want != Want::StopReading && !self.socket.eof {
+            progress |= self.socket.read(cx, &self.shared, now).is_ready();
+        }
+        let mut inner = self.shared.lock();
+        let reader = inner.wake_reader();
+        if !progress {
+            if self.timer.poll(cx, inner.connection.poll_timeout()).is_ready() {
+                inner.connection.handle_timeout(self::now());
+                progress = true;
+            } else {
+                inner.pump = PumpState::Asleep(cx.waker().clone());
+            }
+        }
+        drop(inner);
+        wake(cx, reader);
+        if progress { Step::Progress } else { Step::Pending }
+    }
+}
+
+/// A pump that is dropped, with its task or its runtime, takes the socket with it: who waits is told.
+impl<S> Drop for Pump<S> {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.connection.handle_transport_error(io::ErrorKind::ConnectionAborted);
+        let wakers = inner.wakers(true);
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[derive(Debug)]
+struct Socket<S> {
+    stream: S,
+    early: Vec<u8>,
+    /// Written, and maybe held back by the stream.
+    needs_flush: bool,
+    eof: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Writes until nothing is queued. Pending: the socket takes no more.
+    fn write(&mut self, cx: &mut Context<'_>, inner: &mut Inner, now: Instant) -> Poll<()> {
+        match with_lent(|lent| {
+            while let Some(transmit) = inner.connection.poll_transmit(now, &mut lent.outbound) {
+                let slices = transmit.slices();
+                let stream = Pin::new(&mut self.stream);
+                let written = if slices.len() > 1 && stream.is_write_vectored() {
+                    ready!(stream.poll_write_vectored(cx, &slices))?
+                } else {
+                    ready!(stream.poll_write(cx, &slices[0]))?
+                };
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                transmit.wrote(written);
+                self.needs_flush = true;
+            }
+            if self.needs_flush {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                self.needs_flush = false;
+            }
+            if inner.connection.want() == Want::ShutdownWrite {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                inner.connection.write_is_shut(now);
+            }
+            Poll::Ready(io::Result::Ok(()))
+        }) {
+            Poll::Ready(Err(error)) => {
+                inner.connection.handle_transport_error(error.kind());
+                Poll::Ready(())
+            }
+            written => written.map(drop),
+        }
+    }
+
+    /// Reads once. Ready: something came, the end maybe.
+    fn read(&mut self, cx: &mut Context<'_>, shared: &Shared, now: Instant) -> Poll<()> {
+        if !self.early.is_empty() {
+            let mut early = std::mem::take(&mut self.early);
+            with_lent(|lent| shared.lock().feed(now, &mut early, &mut lent.inbound, &mut lent.inboxes));
+            return Poll::Ready(());
+        }
+        let into_target = self.read_target(cx, &mut shared.lock(), now);
+        let read = ready!(into_target.unwrap_or_else(|| self.read_shared(cx, shared, now)));
+        match read {
+            Ok(0) => {
+                self.eof = true;
+                shared.lock().connection.receive_eof(now);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.eof = true;
+                shared.lock().connection.handle_transport_error(error.kind());
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Reads the rest of a large message to where it belongs; `None` if there is no such message.
+    fn read_target(
+        &mut self,
+        cx: &mut Context<'_>,
+        inner: &mut Inner,
+        now: Instant,
+    ) -> Option<Poll<io::Result<usize>>> {
+        let mut target = inner.connection.read_target()?;
+        let mut buffer = target.buffer();
+        // `read_buf` fills what is uninitialised; its future holds nothing while it is pending.
+        let read = pin!(self.stream.read_buf(&mut buffer)).poll(cx);
+        drop(buffer);
+        drop(target);
+        if let Poll::Ready(Ok(1..)) = read {
+            with_lent(|lent| inner.feed(now, &mut [], &mut lent.inbound, &mut lent.inboxes));
+        }
+        Some(read)
+    }
+
+    /// Reads into the thread's buffer.
+    fn read_shared(
+        &mut self,
+        cx: &mut Context<'_>,
+        shared: &Shared,
+        now: Instant,
+    ) -> Poll<io::Result<usize>> {
+        with_lent(|lent| {
+            let (buffer, inbound, inboxes) = lent.for_read();
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let input = buffer.filled_mut();
+            let read = input.len();
+            shared.lock().feed(now, input, inbound, inboxes);
+            Poll::Ready(Ok(read))
+        })
+    }
+}
+
+/// One timer for all deadlines. It is only moved forward: traffic does not touch it, and what fires too early is armed
+/// again.
+#[derive(Debug, Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed: Option<Instant>,
+}
+
+impl Timer {
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        let Some(deadline) = deadline else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(::tokio::time::sleep_until(deadline.into())));
+        if self.armed.is_none_or(|armed| deadline < armed) {
+            sleep.as_mut().reset(deadline.into());
+            self.armed = Some(deadline);
+        }
+        ready!(sleep.as_mut().poll(cx));
+        self.armed = None;
+        Poll::Ready(())
+    }
+}
+
+/// Wakes; the task that we are in is not woken, as it goes on by itself: then the answer is yes.
+fn wake(cx: &Context<'_>, wakers: impl IntoIterator<Item = Waker>) -> bool {
+    let mut ours = false;
+    for waker in wakers {
+        if waker.will_wake(cx.waker()) {
+            ours = true;
+        } else {
+            waker.wake();
+        }
+    }
+    ours
+}

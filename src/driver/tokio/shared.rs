@@ -1,0 +1,308 @@
+//! What a connection's handles share with its pump: the protocol's state, the messages that wait to be read, and who is to
+//! be woken.
+//!
+//! Handles only change this state. The [`pump`](super::pump) moves bytes, and is woken when it sleeps and there is
+//! something to move.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use super::{
+    close_info::CloseInfo,
+    lent::{Inboxes, with_lent},
+};
+use crate::proto::{Cause, CloseCode, Connection, Event, Inbound, Message, Outgoing, SendError, State};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) connection: Connection,
+    inbox: VecDeque<Message>,
+    inbox_bytes: usize,
+    /// The pump has stopped reading because the inbox is full.
+    reading_paused: bool,
+    pub(super) pump: PumpState,
+    reader: Option<Waker>,
+    /// Who waits for the outbox to drain.
+    writers: Vec<Waker>,
+    /// Who waits for the end.
+    watchers: Vec<Waker>,
+    pub(super) end: End,
+}
+
+/// Whether the pump has to be told that there is something to do.
+#[derive(Debug)]
+pub(super) enum PumpState {
+    /// It runs, or will: whatever is queued now, it sees before it sleeps.
+    Awake,
+    Asleep(Waker),
+}
+
+/// How far the end is known.
+#[derive(Debug)]
+pub(super) enum End {
+    Open,
+    /// What there is to read ends here; our Close may still be on its way.
+    Known(Cause),
+    Told(CloseInfo),
+}
+
+impl Shared {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            state: Mutex::new(Inner {
+                connection,
+                inbox: VecDeque::new(),
+                inbox_bytes: 0,
+                reading_paused: false,
+                pump: PumpState::Awake,
+                reader: None,
+                writers: Vec::new(),
+                watchers: Vec::new(),
+                end: End::Open,
+            }),
+        }
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing of ours panics half-way; and were it so, the other handles could still close.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next message; `None` once there will be no more.
+    #[inline]
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let mut inner = self.lock();
+        let Some(message) = inner.inbox.pop_front() else {
+            if !matches!(inner.end, End::Open) {
+                return Poll::Ready(None);
+            }
+            store(&mut inner.reader, cx.waker());
+            return Poll::Pending;
+        };
+        inner.inbox_bytes -= message.len();
+        if inner.inbox.is_empty() {
+            let inbox = std::mem::take(&mut inner.inbox);
+            with_lent(|lent| lent.inboxes.give_back(inbox));
+        }
+        let wake = (inner.reading_paused && inner.has_room()).then(|| inner.wake_pump()).flatten();
+        drop(inner);
+        wake_all(wake);
+        Poll::Ready(Some(message))
+    }
+
+    /// Queues a message if there is room.
+    #[inline]
+    pub(super) fn try_send(&self, message: Outgoing<'_>) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        with_lent(|lent| inner.connection.send(message, &mut lent.outbound))?;
+        let wake = inner.wake_pump();
+        drop(inner);
+        wake_all(wake);
+        Ok(())
+    }
+
+    /// Queues the message in `slot` once there is room; the slot is empty when that is done, and only then.
+    #[inline]
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(message) = slot.take() else { return Poll::Ready(Ok(())) };
+        let mut inner = self.lock();
+        if inner.connection.has_room(message.len()) || inner.connection.state() != State::Open {
+            let sent = with_lent(|lent| inner.connection.send(message, &mut lent.outbound));
+            let wake = inner.wake_pump();
+            drop(inner);
+            wake_all(wake);
+            return Poll::Ready(sent.map(drop));
+        }
+        *slot = Some(message);
+        inner.wait_for_room(cx);
+        Poll::Pending
+    }
+
+    /// Starts the closing handshake.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        inner.connection.close(now(), code, reason)?;
+        // Whoever waits for room waits in vain.
+        let mut wakers = std::mem::take(&mut inner.writers);
+        wakers.extend(inner.wake_pump());
+        drop(inner);
+        wake_all(wakers);
+        Ok(())
+    }
+
+    pub(super) fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        inner.connection.ping(payload)?;
+        let wake = inner.wake_pump();
+        drop(inner);
+        wake_all(wake);
+        Ok(())
+    }
+
+    /// Ready once everything queued was handed to the transport.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.connection.stats().queued_bytes == 0 || matches!(inner.end, End::Told(_)) {
+            return Poll::Ready(());
+        }
+        inner.wait_for_room(cx);
+        Poll::Pending
+    }
+
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<CloseInfo> {
+        let mut inner = self.lock();
+        if let End::Told(info) = &inner.end {
+            return Poll::Ready(info.clone());
+        }
+        push(&mut inner.watchers, cx.waker());
+        Poll::Pending
+    }
+
+    /// The `WebSocket` is dropped: nobody reads any more.
+    pub(super) fn abandon(&self, code: CloseCode) {
+        let mut inner = self.lock();
+        inner.inbox = VecDeque::new();
+        inner.inbox_bytes = 0;
+        inner.reader = None;
+        // An error says that it is closing already.
+        let _ = inner.connection.close(now(), code, "");
+        let mut wakers = std::mem::take(&mut inner.writers);
+        wakers.extend(inner.wake_pump());
+        drop(inner);
+        wake_all(wakers);
+    }
+}
+
+impl Inner {
+    /// Whether another read may be asked for.
+    fn has_room(&self) -> bool {
+        let config = self.connection.config();
+        self.inbox.len() < config.inbound_messages_max && self.inbox_bytes < config.inbound_bytes_max
+    }
+
+    /// Takes an event in.
+    #[inline]
+    pub(super) fn take_event(&mut self, event: Event<'_>, inboxes: &mut Inboxes) {
+        let message = match event {
+            Event::Text(text) => Message::Text(text.into_bytes()),
+            Event::Binary(payload) => Message::Binary(payload.into_bytes()),
+            Event::Closed(cause) => {
+                self.end = End::Known(cause);
+                return;
+            }
+            // Answered and counted below; pieces are not asked for here.
+            Event::Ping(_) | Event::Pong(_) | Event::Part { .. } => return,
+        };
+        if self.inbox.capacity() == 0 {
+            self.inbox = inboxes.borrow();
+        }
+        self.inbox_bytes += message.len();
+        self.inbox.push_back(message);
+    }
+
+    /// Feeds what was read.
+    #[inline]
+    pub(super) fn feed(
+        &mut self,
+        now: Instant,
+        mut input: &mut [u8],
+        lent: &mut Inbound,
+        inboxes: &mut Inboxes,
+    ) {
+        loop {
+            let (rest, event) = self.connection.receive(now, input, lent);
+            let Some(event) = event else { return };
+            self.take_event(event, inboxes);
+            input = rest;
+            if input.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the pump may read. While it may not, the peer's deadlines stand still.
+    pub(super) fn may_read(&mut self, now: Instant) -> bool {
+        // After our Close nothing is delivered, so that the peer's is found behind whatever comes before it.
+        let paused = self.connection.state() == State::Open && !self.has_room();
+        if paused != self.reading_paused {
+            self.reading_paused = paused;
+            self.connection.pause_reading(now, paused);
+        }
+        !paused
+    }
+
+    /// Who is to be woken for what there is to read.
+    pub(super) fn wake_reader(&mut self) -> Option<Waker> {
+        let something = !self.inbox.is_empty() || !matches!(self.end, End::Open);
+        something.then(|| self.reader.take()).flatten()
+    }
+
+    /// Who is to be woken for room in the outbox or for the end, which is told once `over` says that our Close has left,
+    /// or never will.
+    pub(super) fn wakers(&mut self, over: bool) -> Vec<Waker> {
+        if let Some(Event::Closed(cause)) = self.connection.poll_event() {
+            self.end = End::Known(cause);
+        }
+        if over && let End::Known(cause) = &self.end {
+            self.end = End::Told(CloseInfo::new(cause.clone(), self.connection.is_clean()));
+        }
+        let drained = self.connection.stats().queued_bytes <= self.connection.config().outbox_bytes_low;
+        let mut wakers = Vec::new();
+        if drained || !matches!(self.end, End::Open) {
+            wakers.append(&mut self.writers);
+        }
+        if matches!(self.end, End::Told(_)) {
+            wakers.append(&mut self.watchers);
+        }
+        wakers.extend(self.wake_reader());
+        wakers
+    }
+
+    fn wake_pump(&mut self) -> Option<Waker> {
+        match std::mem::replace(&mut self.pump, PumpState::Awake) {
+            PumpState::Awake => None,
+            PumpState::Asleep(waker) => Some(waker),
+        }
+    }
+
+    fn wait_for_room(&mut self, cx: &Context<'_>) {
+        push(&mut self.writers, cx.waker());
+    }
+}
+
+/// The clock, which tests can pause.
+pub(super) fn now() -> Instant {
+    ::tokio::time::Instant::now().into_std()
+}
+
+fn store(place: &mut Option<Waker>, waker: &Waker) {
+    match place {
+        Some(stored) => stored.clone_from(waker),
+        None => *place = Some(waker.clone()),
+    }
+}
+
+fn push(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|stored| stored.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+/// Wakes once the lock is let go of: a waker is somebody else's code.
+fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}

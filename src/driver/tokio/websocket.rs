@@ -1,0 +1,215 @@
+//! The handles: [`WebSocket`], which reads, and [`Sender`], which any task may have.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+
+use super::{close_info::CloseInfo, shared::Shared};
+use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
+
+/// An open WebSocket: receives and sends messages.
+///
+/// Pings are answered and time-outs are kept whatever its owner does, or does not. Dropping it starts the closing handshake,
+/// with 1000, or 1011 if it is dropped by a panic; what was sent before still leaves.
+#[derive(Debug)]
+pub struct WebSocket {
+    sender: Sender,
+    subprotocol: Option<Box<str>>,
+    /// What the [`Sink`] has taken and could not queue yet.
+    held: Option<Message>,
+}
+
+/// Sends to a [`WebSocket`]'s peer, from any task or thread; a clone is a reference count.
+///
+/// It does not keep the connection open: that is the [`WebSocket`]'s.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    shared: Arc<Shared>,
+}
+
+impl WebSocket {
+    pub(super) fn new(shared: Arc<Shared>, subprotocol: Option<Box<str>>) -> Self {
+        Self { sender: Sender { shared }, subprotocol, held: None }
+    }
+
+    /// The next message; `None` once the connection has ended and everything before its end was received. How it ended says
+    /// [`closed`](Self::closed).
+    ///
+    /// Cancel safe: a message is taken when this returns it, and not before.
+    #[inline]
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.sender.shared.poll_recv(cx)).await
+    }
+
+    /// Queues a message, once there is room for it below the high-water mark; it leaves no later than when this task next
+    /// yields.
+    ///
+    /// Cancel safe: dropped before it returns, nothing was queued.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    #[inline]
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.sender.send(message).await
+    }
+
+    /// Queues a message if there is room for it; borrowed text and bytes are copied once.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`].
+    #[inline]
+    pub fn try_send<'m>(&self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
+        self.sender.try_send(message)
+    }
+
+    /// A handle that sends, for any task.
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// The subprotocol that was agreed on (RFC 6455 §1.9).
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Closes: our Close leaves behind what was sent before, then the peer's is waited for, `close_within` at most.
+    ///
+    /// Messages that came before can still be received; later ones are dropped. Cancel safe: the closing handshake goes on.
+    ///
+    /// # Errors
+    /// A code that must not be sent, a reason above 123 bytes. A connection that has ended already is no error.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo, SendError> {
+        self.sender.close_or_closed(code, reason)?;
+        Ok(self.closed().await)
+    }
+
+    /// Waits for the end, and says how it came. Cancel safe.
+    pub async fn closed(&self) -> CloseInfo {
+        self.sender.closed().await
+    }
+
+    /// What was counted until now, and the round-trip time.
+    pub fn stats(&self) -> Stats {
+        self.sender.stats()
+    }
+}
+
+impl Sender {
+    /// Queues a message, once there is room for it below the high-water mark. Cancel safe, as [`WebSocket::send`] is.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    #[inline]
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let mut message = Some(message.into());
+        poll_fn(|cx| self.shared.poll_send(cx, &mut message)).await
+    }
+
+    /// Queues a message if there is room for it; needs no runtime.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`].
+    #[inline]
+    pub fn try_send<'m>(&self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
+        self.shared.try_send(message.into())
+    }
+
+    /// Waits until everything queued was handed to the transport. Cancel safe.
+    pub async fn flush(&self) {
+        poll_fn(|cx| self.shared.poll_flush(cx)).await;
+    }
+
+    /// Sends a ping of the application's own; keepalive has its own.
+    ///
+    /// # Errors
+    /// A payload above 125 bytes; [`SendError::Full`] while the last one is not written; [`SendError::Closed`].
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.shared.ping(payload)
+    }
+
+    /// Starts the closing handshake, and does not wait for its end: see [`closed`](Self::closed).
+    ///
+    /// # Errors
+    /// A code that must not be sent, a reason above 123 bytes, [`SendError::Closed`].
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.shared.close(code, reason)
+    }
+
+    /// Waits for the end, and says how it came. Cancel safe.
+    pub async fn closed(&self) -> CloseInfo {
+        poll_fn(|cx| self.shared.poll_closed(cx)).await
+    }
+
+    /// Whether messages can be sent: no Close is queued, and no end is known.
+    pub fn is_open(&self) -> bool {
+        self.shared.lock().connection.state() == State::Open
+    }
+
+    /// What was counted until now, and the round-trip time.
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().connection.stats()
+    }
+
+    /// Closes; a connection that is closing already is fine.
+    fn close_or_closed(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        match self.close(code, reason) {
+            Err(SendError::Closed) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
+        self.sender.shared.abandon(code);
+    }
+}
+
+impl Stream for WebSocket {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.sender.shared.poll_recv(cx)
+    }
+}
+
+/// Messages that `start_send` takes leave as [`WebSocket::send`]'s do; `poll_close` closes with 1000.
+impl Sink<Message> for WebSocket {
+    type Error = SendError;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let Self { sender, held, .. } = self.get_mut();
+        sender.shared.poll_send(cx, held)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        let Self { sender, held, .. } = self.get_mut();
+        debug_assert!(held.is_none(), "`poll_ready` comes before `start_send`");
+        match sender.try_send(&message) {
+            Err(SendError::Full) => *held = Some(message),
+            result => return result,
+        }
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        ready!(self.as_mut().poll_ready(cx))?;
+        self.sender.shared.poll_flush(cx).map(Ok)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        match ready!(self.as_mut().poll_ready(cx)) {
+            Ok(()) | Err(SendError::Closed) => {}
+            error => return Poll::Ready(error),
+        }
+        self.sender.close_or_closed(CloseCode::NORMAL, "")?;
+        self.sender.shared.poll_closed(cx).map(|_| Ok(()))
+    }
+}
