@@ -1,11 +1,29 @@
-//! The driver over tokio.
+//! The driver over tokio: a server on any stream or a listener, a client, and handles to their connections.
+//!
+//! A *pump* owns the socket and moves bytes between it and the protocol's [`Connection`](crate::proto::Connection); a
+//! [`WebSocket`] and its [`Sender`]s are handles on what they share with it. `run` polls the user's future and the pump in
+//! one task; `accept` and `connect` spawn the pump.
 
+mod accept;
+mod book;
 mod close_info;
+mod connect;
+mod error;
+mod head;
 mod lent;
+mod listen;
+mod open;
 mod pump;
 mod run;
 mod shared;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;
 
+pub use accept::{Acceptor, Incoming};
 pub use close_info::{CloseInfo, Initiator};
+pub use connect::Connector;
+pub use error::{Error, ErrorKind};
+pub use listen::{Listen, Listener, listen};
 pub use websocket::{Sender, WebSocket};

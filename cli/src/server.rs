@@ -1,0 +1,141 @@
+//! What the servers have in common: options, the first line, the signals that stop them.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use framecast::{
+    Acceptor, Config, Listen, Listener,
+    handshake::{Endpoint, OriginPolicy},
+};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The options of `echo`, and of every server on the bare engine.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What moves the bytes.
+    #[arg(long, value_enum, default_value_t = Engine::Tokio)]
+    engine: Engine,
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9001")]
+    listen: String,
+    /// Origins that may connect: `any`, or one such as `https://example.com`. Without it: the server's own.
+    #[arg(long, value_name = "any|ORIGIN")]
+    origin: Vec<String>,
+    /// Subprotocols that are spoken, the preferred one first.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+    /// Threads that serve connections.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Largest message accepted, in bytes. Also the most that is queued for one peer, if it is above the default.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_message: u64,
+    /// Seconds for the opening handshake.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    handshake_timeout: Duration,
+    /// Seconds between pings; 0 sends none.
+    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds_or_zero)]
+    ping: Duration,
+    /// Seconds for a pong.
+    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds)]
+    pong: Duration,
+    /// Seconds for the closing handshake.
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    close_timeout: Duration,
+    /// Seconds that a peer may take nothing of what is queued for it.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    write_stall: Duration,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    Tokio,
+}
+
+impl Options {
+    /// Runs `serve` with a listener that is bound, on as many threads as were asked for.
+    pub(crate) fn serve<F>(self, serve: impl FnOnce(Listener) -> F) -> Result<()>
+    where
+        F: Future<Output = io::Result<()>>,
+    {
+        let listen = Listen::new(Acceptor::new(self.config()?, self.endpoint()?));
+        // One connection takes one file: as many as the system lets us have.
+        let files = getrlimit(Resource::Nofile);
+        let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files });
+        let Engine::Tokio = self.engine;
+        let runtime = match self.threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        }
+        .worker_threads(self.threads.into())
+        .enable_all()
+        .build()?;
+        runtime.block_on(async {
+            let listener = listen.bind(&self.listen).await.map_err(|error| taken(&self.listen, error))?;
+            announce(listener.local_addr()?)?;
+            Ok(serve(listener).await?)
+        })
+    }
+
+    fn config(&self) -> Result<Config> {
+        Ok(Config::builder()
+            .message_bytes_max(self.max_message)
+            .handshake_within(self.handshake_timeout)
+            .ping_every((!self.ping.is_zero()).then_some(self.ping))
+            .pong_within(self.pong)
+            .close_within(self.close_timeout)
+            .write_stall_after(self.write_stall)
+            .build()?)
+    }
+
+    fn endpoint(&self) -> Result<Endpoint> {
+        let origins = match &self.origin[..] {
+            [] => OriginPolicy::same_origin(),
+            origins if origins.iter().any(|origin| origin == "any") => OriginPolicy::any_origin_dangerous(),
+            origins => OriginPolicy::list(origins.iter().map(String::as_str))?,
+        };
+        let endpoint = Endpoint::new().origins(origins);
+        Ok(endpoint.subprotocols(self.subprotocol.iter().map(String::as_str))?)
+    }
+}
+
+/// Resolves at SIGINT or SIGTERM.
+pub(crate) fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// The line that scripts wait for.
+fn announce(addr: SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on ws://{addr}/")?;
+    stdout.flush()
+}
+
+fn taken(listen: &str, error: io::Error) -> String {
+    format!("cannot listen on {listen}: {error}")
+}
+
+fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    match seconds_or_zero(text)? {
+        Duration::ZERO => Err("must be more than 0".into()),
+        duration => Ok(duration),
+    }
+}
+
+fn seconds_or_zero(text: &str) -> std::result::Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

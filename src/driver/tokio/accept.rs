@@ -1,0 +1,248 @@
+//! A server's side of one connection, on any stream: the head is read, the application is asked, the 101 is written.
+
+use std::{io, sync::Arc};
+
+use ::tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    select,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    book::Entry, close_info::CloseInfo, error::Error, head::read_head, open::Opened, websocket::WebSocket,
+};
+use crate::{
+    handshake::{Endpoint, HeaderError, Refusal, Request, Response, ServerHandshake, SubprotocolError},
+    proto::{Config, Role},
+};
+
+/// Opens connections as a server, on any `AsyncRead + AsyncWrite`: TCP, TLS, a pipe in a test.
+///
+/// ```
+/// # async fn on(stream: tokio::io::DuplexStream) -> Result<(), framecast::Error> {
+/// use framecast::Acceptor;
+///
+/// let acceptor = Acceptor::default();
+/// let (count, close) = acceptor
+///     .run(stream, |mut ws| async move {
+///         let mut count = 0;
+///         while let Some(message) = ws.recv().await {
+///             count += 1;
+///             let Ok(()) = ws.send(message).await else { break };
+///         }
+///         count
+///     })
+///     .await?;
+/// println!("{count} messages, then {close}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Acceptor {
+    config: Arc<Config>,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Acceptor {
+    /// With these limits, and these terms for who may connect.
+    pub fn new(config: Config, endpoint: Endpoint) -> Self {
+        Self { config: Arc::new(config), endpoint: Arc::new(endpoint) }
+    }
+
+    /// The limits that hold.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Opens a connection and runs `handler` and all of its I/O in this one task, to the end of both.
+    ///
+    /// What the handler sends leaves when it next waits for something, in one write: 32 requests that came in one read are
+    /// answered in one write. When the handler returns, the connection is closed with 1000; if it panics, with 1011, and
+    /// the panic goes on. Dropping the future drops the connection.
+    ///
+    /// # Errors
+    /// The connection did not open: see [`handshake`](Self::handshake).
+    pub async fn run<S, H, F>(&self, stream: S, handler: H) -> Result<(F::Output, CloseInfo), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        H: FnOnce(WebSocket) -> F,
+        F: Future,
+    {
+        self.handshake(stream).await?.run(handler).await
+    }
+
+    /// Opens a connection; its I/O is done by a task that is spawned for it.
+    ///
+    /// Convenient, and a little dearer than [`run`](Self::run). It batches as well while its user is a spawned task too, and
+    /// less so in the body of `#[tokio::main]`, which is no worker's.
+    ///
+    /// # Errors
+    /// The connection did not open: see [`handshake`](Self::handshake).
+    pub async fn accept<S>(&self, stream: S) -> Result<WebSocket, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.handshake(stream).await?.accept().await
+    }
+
+    /// Reads the request, refuses what breaks a rule, and leaves the answer to you. Cancel safe: the stream is dropped.
+    ///
+    /// # Errors
+    /// What was refused with which status; the time-out, the stream's errors.
+    pub async fn handshake<S>(&self, stream: S) -> Result<Incoming<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.handshake_unless(stream, std::future::pending(), None).await
+    }
+
+    /// [`handshake`](Self::handshake), unless the answer can only be 503.
+    pub(super) async fn handshake_unless<S>(
+        &self,
+        mut stream: S,
+        unavailable: impl Future<Output = ()>,
+        entry: Option<Entry>,
+    ) -> Result<Incoming<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = self.config.clone();
+        let deadline = Instant::now() + config.handshake_within;
+        let mut handshake = ServerHandshake::new(&config, self.endpoint.clone());
+        let read = select! {
+            biased;
+            () = unavailable => {
+                refuse(stream, &Refusal::unavailable(1), &config).await;
+                return Err(Error::unavailable());
+            }
+            read = timeout_at(deadline, read_head(&mut stream, |input| handshake.receive(input))) => read,
+        };
+        match read {
+            Ok(Ok(Ok((request, early)))) => {
+                let response = request.accept();
+                Ok(Incoming { stream, request, response, early, deadline, config, entry })
+            }
+            Ok(Ok(Err(error))) => {
+                refuse(stream, &error.refusal(), &config).await;
+                Err(error.into())
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => {
+                // Who sent nothing is told nothing (catalogue: HS-52).
+                if handshake.received_any() {
+                    refuse(stream, &Refusal::request_timeout(), &config).await;
+                }
+                Err(Error::timeout())
+            }
+        }
+    }
+}
+
+/// A request that waits for an answer. Nothing is read meanwhile; the answer is due by `handshake_within`.
+#[derive(Debug)]
+#[must_use = "a request wants an answer"]
+pub struct Incoming<S> {
+    stream: S,
+    request: Request,
+    response: Response,
+    /// What came behind the head.
+    early: Vec<u8>,
+    deadline: Instant,
+    config: Arc<Config>,
+    /// Its place in the listener's book.
+    entry: Option<Entry>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
+    /// What is asked for: method, path, query, headers, subprotocols.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Adds a header to the 101.
+    ///
+    /// # Errors
+    /// A name or value that cannot be a header's, or is the handshake's own.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, HeaderError> {
+        self.response = self.response.header(name, value)?;
+        Ok(self)
+    }
+
+    /// Chooses a subprotocol, or none, in place of the endpoint's choice.
+    ///
+    /// # Errors
+    /// One that the client did not offer.
+    pub fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Result<Self, SubprotocolError> {
+        self.response = self.response.with_subprotocol(subprotocol)?;
+        Ok(self)
+    }
+
+    /// Answers with 101 and runs the connection: see [`Acceptor::run`].
+    ///
+    /// # Errors
+    /// The answer could not be written in time.
+    pub async fn run<H, F>(self, handler: H) -> Result<(F::Output, CloseInfo), Error>
+    where
+        H: FnOnce(WebSocket) -> F,
+        F: Future,
+    {
+        Ok(self.open().await?.run(handler).await)
+    }
+
+    /// Answers with 101 and spawns the connection's I/O: see [`Acceptor::accept`].
+    ///
+    /// # Errors
+    /// The answer could not be written in time.
+    pub async fn accept(self) -> Result<WebSocket, Error>
+    where
+        S: Send + 'static,
+    {
+        Ok(self.open().await?.spawn())
+    }
+
+    /// Answers with any status and body, and ends the connection without a reset.
+    pub async fn refuse(self, refusal: Refusal) -> Error {
+        refuse(self.stream, &refusal, &self.config).await;
+        Error::rejected(&refusal)
+    }
+
+    /// Writes the 101.
+    pub(super) async fn open(mut self) -> Result<Opened<S>, Error> {
+        if Instant::now() >= self.deadline {
+            // The application took its time, and the client's with it (catalogue: HS-56, HS-78).
+            refuse(self.stream, &Refusal::unavailable(1), &self.config).await;
+            return Err(Error::timeout());
+        }
+        let answer = self.response.encode();
+        let written = timeout_at(self.deadline, async {
+            self.stream.write_all(&answer).await?;
+            self.stream.flush().await
+        });
+        written.await.map_err(|_| Error::timeout())??;
+        let subprotocol = self.response.subprotocol().map(Into::into);
+        Ok(Opened::new(self.stream, self.config, Role::Server, self.early, subprotocol, self.entry))
+    }
+}
+
+/// Answers with a refusal, then ends TCP so that the answer arrives: what the client still sends is read and thrown away,
+/// for a while (RFC 6455 §7.1.1; catalogue: CL-42). Nothing of it is looked at (catalogue: HS-70).
+pub(super) async fn refuse<S>(mut stream: S, refusal: &Refusal, config: &Config)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let farewell = async {
+        stream.write_all(&refusal.encode()).await?;
+        stream.shutdown().await?;
+        let mut thrown_away = vec![0; 4 << 10];
+        let mut left = config.linger_bytes_max as usize;
+        while left > 0 {
+            match stream.read(&mut thrown_away).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // A client that does not take its refusal goes without.
+    let _ = timeout(config.linger_within, farewell).await;
+}

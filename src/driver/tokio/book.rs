@@ -1,0 +1,148 @@
+//! Who is connected to a listener: counted, limited, and told when it shuts down.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use ::tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
+use rustix::process::{Resource, getrlimit};
+
+use super::shared::Shared;
+use crate::proto::{CloseCode, Config};
+
+#[derive(Debug)]
+pub(super) struct Book {
+    connections_max: usize,
+    handshakes_max: usize,
+    state: Mutex<State>,
+    shutting_down: watch::Sender<bool>,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_id: u64,
+    /// Who has not finished the opening handshake, the oldest first.
+    handshakes: BTreeMap<u64, Option<AbortHandle>>,
+    open: HashMap<u64, Weak<Shared>>,
+    /// Everybody, the refused too.
+    entries: usize,
+}
+
+impl Book {
+    pub(super) fn new(config: &Config) -> Self {
+        let connections_max = config.connections_max.unwrap_or_else(connections_by_open_files);
+        Self {
+            connections_max,
+            handshakes_max: config.handshakes_max.unwrap_or((connections_max / 10).max(1)),
+            state: Mutex::default(),
+            shutting_down: watch::Sender::new(false),
+            left: Notify::new(),
+        }
+    }
+
+    /// Enters a connection that TCP has brought. If too many handshakes are unfinished by that, the oldest is cut, so that
+    /// silent sockets shut nobody out (catalogue: DS-02).
+    pub(super) fn enter(self: &Arc<Self>) -> Entry {
+        let mut state = self.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.entries += 1;
+        let admitted = state.entries <= self.connections_max;
+        let oldest =
+            if state.handshakes.len() >= self.handshakes_max { state.handshakes.pop_first() } else { None };
+        state.handshakes.insert(id, None);
+        drop(state);
+        if let Some((_, Some(task))) = oldest {
+            task.abort();
+        }
+        Entry { book: self.clone(), id, admitted }
+    }
+
+    /// The task that an unfinished handshake can be cut by.
+    pub(super) fn can_cut(&self, id: u64, task: AbortHandle) {
+        if let Some(place) = self.lock().handshakes.get_mut(&id) {
+            *place = Some(task);
+        }
+    }
+
+    /// Refuses handshakes, closes connections with 1001, and waits until all are gone.
+    pub(super) async fn shut_down(&self) {
+        self.shutting_down.send_replace(true);
+        let open: Vec<_> = self.lock().open.values().filter_map(Weak::upgrade).collect();
+        for shared in open {
+            // An error says that it is closing already.
+            let _ = shared.close(CloseCode::AWAY, "");
+        }
+        loop {
+            let left = self.left.notified();
+            if self.lock().entries == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the book, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Entry {
+    book: Arc<Book>,
+    id: u64,
+    admitted: bool,
+}
+
+impl Entry {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Resolves once the answer can only be 503: at once if there are too many, else when the listener shuts down.
+    pub(super) fn unavailable(&self) -> impl Future<Output = ()> + use<> {
+        let (admitted, mut shutting_down) = (self.admitted, self.book.shutting_down.subscribe());
+        async move {
+            if admitted && shutting_down.wait_for(|on| *on).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// The opening handshake is done.
+    pub(super) fn opened(&self, shared: &Arc<Shared>) {
+        let mut state = self.book.lock();
+        state.handshakes.remove(&self.id);
+        state.open.insert(self.id, Arc::downgrade(shared));
+        drop(state);
+        // Asked after it is in the book: whoever shuts down meanwhile has seen it there, or is seen here.
+        if *self.book.shutting_down.borrow() {
+            let _ = shared.close(CloseCode::AWAY, "");
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut state = self.book.lock();
+        state.handshakes.remove(&self.id);
+        state.open.remove(&self.id);
+        state.entries -= 1;
+        drop(state);
+        self.book.left.notify_waiters();
+    }
+}
+
+/// What the limit on open files leaves, less some for everything else.
+fn connections_by_open_files() -> usize {
+    match getrlimit(Resource::Nofile).current {
+        Some(files) => usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(64).max(1),
+        None => usize::MAX,
+    }
+}

@@ -1,0 +1,241 @@
+//! A listener: accepts TCP, opens connections within its limits, runs a handler for each, and ends them all in order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use ::tokio::{
+    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
+    select,
+    time::{sleep, timeout},
+};
+use rustix::io::Errno;
+
+use super::{
+    accept::{Acceptor, Incoming},
+    book::Book,
+    websocket::WebSocket,
+};
+
+/// Binds `addr`, with the default limits and terms: see [`Listen`].
+///
+/// # Errors
+/// The address is taken or not ours.
+pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<Listener> {
+    Listen::new(Acceptor::default()).bind(addr).await
+}
+
+/// How to listen.
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use framecast::{Acceptor, Listen};
+///
+/// let listener = Listen::new(Acceptor::default()).reuse_port(true).bind("127.0.0.1:9001").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Listen {
+    acceptor: Acceptor,
+    backlog: u32,
+    reuse_port: bool,
+}
+
+impl Listen {
+    /// With these limits and terms; a backlog of 1,024, a port of its own.
+    pub fn new(acceptor: Acceptor) -> Self {
+        Self { acceptor, backlog: 1024, reuse_port: false }
+    }
+
+    /// Connections that the kernel keeps until we accept them. Default 1,024; the kernel has a limit of its own.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// Shares the port with whoever asks for the same (`SO_REUSEPORT`). Default no: a port that is taken is an error.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
+        self
+    }
+
+    /// Binds the first address that can be bound.
+    ///
+    /// # Errors
+    /// That of the last address.
+    pub async fn bind(&self, addr: impl ToSocketAddrs) -> io::Result<Listener> {
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+        for addr in lookup_host(addr).await? {
+            match self.bind_one(addr) {
+                Ok(socket) => return Ok(Listener::new(socket, self.acceptor.clone())),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn bind_one(&self, addr: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Not to wait for connections of a process before us to leave TIME_WAIT; a port in use stays in use.
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(self.reuse_port)?;
+        socket.bind(addr)?;
+        socket.listen(self.backlog)
+    }
+}
+
+/// A bound socket that accepts WebSocket connections.
+///
+/// It holds [`connections_max`](crate::proto::ConfigBuilder::connections_max) at most, and [`handshakes_max`](crate::proto::ConfigBuilder::handshakes_max) that have
+/// not finished their opening handshake; above the first, clients get 503; above the second, the oldest one is cut.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    acceptor: Acceptor,
+    book: Arc<Book>,
+}
+
+impl Listener {
+    fn new(socket: TcpListener, acceptor: Acceptor) -> Self {
+        let book = Arc::new(Book::new(acceptor.config()));
+        Self { socket, acceptor, book }
+    }
+
+    /// Where it listens, with the port that was really bound.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Runs `handler` for each connection, for ever: see [`Acceptor::run`], which it runs by, in a task each.
+    ///
+    /// # Errors
+    /// The listening socket itself failed. What a single connection meets is its own end.
+    pub async fn serve<H, F>(self, handler: H) -> io::Result<()>
+    where
+        H: Fn(WebSocket) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send,
+    {
+        self.serve_until(std::future::pending(), handler).await
+    }
+
+    /// [`serve`](Self::serve), until `shutdown`: then no more are accepted, handshakes get 503, connections are closed with
+    /// 1001, and this returns when they are gone, or after their time to close.
+    ///
+    /// # Errors
+    /// The listening socket itself failed.
+    pub async fn serve_until<H, F>(self, shutdown: impl Future<Output = ()>, handler: H) -> io::Result<()>
+    where
+        H: Fn(WebSocket) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send,
+    {
+        self.serve_requests_until(shutdown, move |incoming| {
+            let handler = handler.clone();
+            async move {
+                // Why one connection did not open is no matter of the others.
+                let _ = incoming.run(handler).await;
+            }
+        })
+        .await
+    }
+
+    /// [`serve_until`](Self::serve_until), with the request shown to `handler`, which answers it: by
+    /// [`Incoming::run`], [`Incoming::accept`] or [`Incoming::refuse`].
+    ///
+    /// # Errors
+    /// The listening socket itself failed.
+    pub async fn serve_requests_until<H, F>(
+        self,
+        shutdown: impl Future<Output = ()>,
+        handler: H,
+    ) -> io::Result<()>
+    where
+        H: Fn(Incoming<TcpStream>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send,
+    {
+        let Self { socket, acceptor, book } = self;
+        let result = select! {
+            result = accept_all(&socket, &acceptor, &book, handler) => result,
+            () = shutdown => Ok(()),
+        };
+        drop(socket);
+        let config = acceptor.config();
+        let _ = timeout(config.close_within + config.linger_within, book.shut_down()).await;
+        result
+    }
+}
+
+async fn accept_all<H, F>(
+    socket: &TcpListener,
+    acceptor: &Acceptor,
+    book: &Arc<Book>,
+    handler: H,
+) -> io::Result<()>
+where
+    H: Fn(Incoming<TcpStream>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let mut patience = PATIENCE_MIN;
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                patience = PATIENCE_MIN;
+                // A peer that is gone already has no options to set; its socket says so soon enough.
+                let _ = stream.set_nodelay(true);
+                spawn_one(stream, acceptor.clone(), book, handler.clone());
+            }
+            Err(error) => match fault(&error) {
+                Fault::OfOneConnection => {}
+                Fault::OutOfResources => {
+                    sleep(patience).await;
+                    patience = (patience * 2).min(PATIENCE_MAX);
+                }
+                Fault::OfTheSocket => return Err(error),
+            },
+        }
+    }
+}
+
+/// One task a connection, in the book from the start to the end.
+fn spawn_one<H, F>(stream: TcpStream, acceptor: Acceptor, book: &Arc<Book>, handler: H)
+where
+    H: FnOnce(Incoming<TcpStream>) -> F + Send + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let entry = book.enter();
+    let id = entry.id();
+    let task = ::tokio::spawn(async move {
+        // Why one connection did not open is no matter of the others.
+        if let Ok(incoming) = acceptor.handshake_unless(stream, entry.unavailable(), Some(entry)).await {
+            handler(incoming).await;
+        }
+    });
+    book.can_cut(id, task.abort_handle());
+}
+
+/// Whose fault a failure to accept is (catalogue: FT-20..23).
+fn fault(error: &io::Error) -> Fault {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Fault::OutOfResources,
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT | Errno::OPNOTSUPP) => {
+            Fault::OfTheSocket
+        }
+        _ => Fault::OfOneConnection,
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fault {
+    /// It is gone before we had it: the next one, at once.
+    OfOneConnection,
+    /// Wait for somebody to leave.
+    OutOfResources,
+    OfTheSocket,
+}
+
+/// How long an accept is put off when files or memory have run out: at first,
+const PATIENCE_MIN: Duration = Duration::from_millis(10);
+/// and in the end.
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
