@@ -412,7 +412,11 @@ mod tests {
         ];
         for (knob, set) in knobs {
             for bad in [Duration::ZERO, Duration::from_secs(12 * 24 * 3600 + 1), Duration::MAX] {
-                assert_eq!(set(Config::builder(), bad).build(), Err(ConfigError::Duration { knob }), "{bad:?}");
+                assert_eq!(
+                    set(Config::builder(), bad).build(),
+                    Err(ConfigError::Duration { knob }),
+                    "{bad:?}"
+                );
             }
             assert!(set(Config::builder(), DURATION_MIN).build().is_ok(), "{knob}");
             assert!(set(Config::builder(), DURATION_MAX).build().is_ok(), "{knob}");
@@ -427,7 +431,10 @@ mod tests {
             assert_eq!((config.message_bytes_max, config.frame_bytes_max), (bytes, bytes));
             assert!(config.fragments_max >= 1025);
         }
-        assert_eq!(Config::builder().fragments_max(0).build(), Err(ConfigError::Zero { knob: "fragments_max" }));
+        assert_eq!(
+            Config::builder().fragments_max(0).build(),
+            Err(ConfigError::Zero { knob: "fragments_max" })
+        );
         assert_eq!(
             Config::builder().outbox_bytes_low(2).outbox_bytes_max(1).build(),
             Err(ConfigError::LowAboveHigh)

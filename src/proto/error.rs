@@ -77,7 +77,9 @@ impl ProtocolError {
     pub const fn section(self) -> &'static str {
         match self {
             Self::NotMasked | Self::Masked => "5.1",
-            Self::ReservedBits(_) | Self::ReservedOpCode(_) | Self::LengthNotMinimal | Self::LengthTopBit => "5.2",
+            Self::ReservedBits(_) | Self::ReservedOpCode(_) | Self::LengthNotMinimal | Self::LengthTopBit => {
+                "5.2"
+            }
             Self::UnexpectedContinuation | Self::ExpectedContinuation => "5.4",
             Self::FragmentedControl(_) | Self::LongControl(_) => "5.5",
             Self::ClosePayloadOfOneByte => "5.5.1",
@@ -147,7 +149,9 @@ impl LimitError {
     pub const fn close_code(self) -> CloseCode {
         match self.limit {
             Limit::MessageBytes | Limit::FrameBytes => CloseCode::TOO_BIG,
-            Limit::Fragments | Limit::ControlFrames | Limit::IncompleteMessage | Limit::Pong => CloseCode::POLICY,
+            Limit::Fragments | Limit::ControlFrames | Limit::IncompleteMessage | Limit::Pong => {
+                CloseCode::POLICY
+            }
         }
     }
 }
@@ -160,7 +164,9 @@ impl fmt::Display for LimitError {
             Limit::FrameBytes => write!(f, "frame above {value} bytes"),
             Limit::Fragments => write!(f, "more than {value} fragments in a message"),
             Limit::ControlFrames => write!(f, "more than {value} control frames a second"),
-            Limit::IncompleteMessage => write!(f, "unfinished message brought less than {value} bytes in its window"),
+            Limit::IncompleteMessage => {
+                write!(f, "unfinished message brought less than {value} bytes in its window")
+            }
             Limit::Pong => write!(f, "no pong within {value} ms"),
         }
     }
