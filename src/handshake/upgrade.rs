@@ -100,7 +100,9 @@ fn check_version(headers: &HeaderMap) -> Result<(), HandshakeError> {
     match version {
         b"13" => Ok(()),
         b"0" | [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'] => Err(HandshakeError::Version),
-        [b'1'..=b'2', b'0'..=b'9', b'0'..=b'9'] if version <= b"255".as_slice() => Err(HandshakeError::Version),
+        [b'1'..=b'2', b'0'..=b'9', b'0'..=b'9'] if version <= b"255".as_slice() => {
+            Err(HandshakeError::Version)
+        }
         _ => Err(HandshakeError::VersionMalformed),
     }
 }
