@@ -332,3 +332,32 @@ fn refusal_is_never_an_interim_response_nor_a_body_where_none_may_be() {
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\ncontent-type: text/html\r\n\r\n<p>"
     );
 }
+
+/// RFC 9112 §2.2, §3, §5 · catalogue: HS-30, HS-31, HS-32, HS-33, HS-34, HS-35, HS-36, HS-37, HS-39, HS-40
+#[test]
+fn rubbish_is_refused_at_the_byte_that_proves_it() {
+    for (input, error) in [
+        ("GET / HTTP/1.1\n", HeadError::BareLf),
+        ("GET / HTTP/1.1\r\nA: b\n", HeadError::BareLf),
+        ("GET / HTTP/1.1\r\nA: b\rc", HeadError::BareCr),
+        ("GET / HTTP/1.1\r\n\rX", HeadError::BareCr),
+        ("\r\n\r\n\r\n\r\n\r\n", HeadError::EmptyLines),
+        ("\x16", HeadError::FirstLine),
+        ("GET  ", HeadError::FirstLine),
+        ("GET / X", HeadError::FirstLine),
+        ("GET / HTTP/1.10", HeadError::FirstLine),
+        ("GET /\t", HeadError::TargetByte(b'\t')),
+        ("GET / HTTP/1.0\r\n", HeadError::Version),
+        ("GET / HTTP/1.1\r\n ", HeadError::Folded),
+        ("GET / HTTP/1.1\r\nA: b\r\n\t", HeadError::Folded),
+        ("GET / HTTP/1.1\r\nA ", HeadError::FieldName),
+        ("GET / HTTP/1.1\r\n:", HeadError::FieldName),
+        ("GET / HTTP/1.1\r\nA\r", HeadError::NoColon),
+        ("GET / HTTP/1.1\r\nA: \0", HeadError::ValueByte(0)),
+    ] {
+        let mut handshake = ServerHandshake::new(&Config::default(), Endpoint::new().into());
+        let (before, last) = input.as_bytes().split_at(input.len() - 1);
+        assert!(handshake.receive(before).expect("nothing is proved yet").is_none(), "{input:?}");
+        assert_eq!(handshake.receive(last).err(), Some(HandshakeError::Head(error)), "{input:?}");
+    }
+}
