@@ -19,7 +19,7 @@ function echoInPage([url, count]) {
     const sizes = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000];
     const sent = Array.from({ length: 2 * count }, (_, i) => {
       const size = i < 2 * sizes.length ? sizes[i >> 1] : (i * 7_919) % 70_001;
-      return i % 2 ? "é€😀a"[i % 4].repeat(size / 3) : new Uint8Array(size).fill(i);
+      return i % 2 ? ["a", "é", "€", "😀"][(i >> 1) % 4].repeat(size / 4) : new Uint8Array(size).fill(i);
     });
     const wrong = [];
     let received = 0;

@@ -20,8 +20,8 @@ def samples():
     rng = random.Random(6455)
     for i in range(COUNT):
         size = EDGES[i // 2] if i < 2 * len(EDGES) else rng.randint(0, 70_000)
-        # Four bytes a turn in UTF-8, so that text of these sizes has every kind of boundary inside.
-        yield ("aé€😀"[i % 4] * size).encode()[:size].decode(errors="ignore") if i % 2 else rng.randbytes(size)
+        # Characters of one to four bytes, cut to size and then back to a whole character.
+        yield ("aé€😀"[i // 2 % 4] * size).encode()[:size].decode(errors="ignore") if i % 2 else rng.randbytes(size)
 
 
 async def messages(ws):
