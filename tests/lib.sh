@@ -50,7 +50,9 @@ background_pids=()
 background() { # background OUT ERR COMMAND...: leaves its process id in $background_pid
   local out=$1 err=$2
   shift 2
-  : >"$out" >"$err" # who waits for a line in them finds them, even before the process has started
+  # Who waits for a line in them finds them, even before the process has started.
+  : >"$out"
+  : >"$err"
   "$@" >"$out" 2>"$err" </dev/null &
   background_pid=$!
   background_pids+=("$background_pid")
