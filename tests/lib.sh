@@ -14,9 +14,11 @@ declare -Ar tool_versions=([cargo-hack]=0.6.46 [cargo-deny]=0.20.2 [cargo-fuzz]=
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# The version that `NAME --version` tells, empty if there is no such program.
+# The version that `NAME --version` tells, empty if there is no such program. Some of cargo's only speak through cargo.
 tool_version() {
-  "$1" --version 2>/dev/null </dev/null | sed -n '1s/^[^0-9]*\([0-9][0-9.]*\).*/\1/p' || true
+  local command=("$1")
+  [[ $1 != cargo-* ]] || command=(cargo "${1#cargo-}")
+  "${command[@]}" --version 2>/dev/null </dev/null | sed -n '1s/^[^0-9]*\([0-9][0-9.]*\).*/\1/p' || true
 }
 
 # Puts NAME, at its pinned version, on the PATH; builds it if it is not there.
