@@ -231,15 +231,18 @@ impl Connection {
     /// Queues a message, if the outbox has room for it: it is admitted if nothing is queued or it stays within
     /// `outbox_bytes_max` and `outbox_messages_max`.
     ///
+    /// After an end that input brought, there is time until the next [`poll_transmit`](Self::poll_transmit) to answer what
+    /// came before it: the answers leave ahead of our Close.
+    ///
     /// # Errors
-    /// [`SendError::Full`], [`SendError::Closed`] once a Close is queued or the end is known.
+    /// [`SendError::Full`], [`SendError::Closed`].
     #[inline]
     pub fn send<'m>(
         &mut self,
         message: impl Into<Outgoing<'m>>,
         lent: &mut Outbound,
     ) -> Result<Admission, SendError> {
-        if !matches!(self.closing, Closing::Open) {
+        if !matches!(self.closing, Closing::Open) && !self.may_answer() {
             return Err(SendError::Closed);
         }
         let (opcode, body) = match message.into() {
@@ -481,6 +484,12 @@ impl Connection {
                 Cause::Peer(frame)
             }
         }
+    }
+
+    /// The end came with input, and our Close is not written yet.
+    fn may_answer(&self) -> bool {
+        matches!(self.closing, Closing::Flushing { .. })
+            && self.outbox.as_ref().is_some_and(|outbox| outbox.close_waits())
     }
 
     /// Fails the connection (RFC 6455 §7.1.7): a Close behind what is queued, unless one is; then nothing more is read.

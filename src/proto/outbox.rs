@@ -176,6 +176,11 @@ impl Outbox {
         ));
     }
 
+    /// Whether there is a Close that is not encoded yet, so that messages still come before it.
+    pub(super) fn close_waits(&self) -> bool {
+        self.close.is_some()
+    }
+
     /// Encodes what waits in other forms: Close at the end of the queue; control frames ahead of it, if a frame's end is
     /// where we are and those before them are written.
     #[inline]

@@ -19,7 +19,7 @@ use ::tokio::{
 
 use super::{
     lent::with_lent,
-    shared::{Inner, PumpState, Shared, now},
+    shared::{End, Inner, PumpState, Shared, now},
 };
 use crate::proto::{State, Want};
 
@@ -35,6 +35,8 @@ pub(super) struct Pump<S> {
 pub(super) enum Step {
     /// Something came in, or there is room again: the user's turn, then another step.
     Progress,
+    /// The same, and the end is known: what came before it can be answered now, and not after another step.
+    Ending,
     /// Nothing to do until the waker is called.
     Pending,
     /// Both sides are done with the socket.
@@ -58,6 +60,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                 Step::Progress => {}
                 Step::Pending => return Poll::Pending,
                 Step::Done => return Poll::Ready(()),
+                // The user's task was woken, and is to be first.
+                Step::Ending => break,
             }
         }
         cx.waker().wake_by_ref();
@@ -92,9 +96,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                 inner.pump = PumpState::Asleep(cx.waker().clone());
             }
         }
+        let ending = matches!(inner.end, End::Known(_));
         drop(inner);
         wake(cx, reader);
-        if progress { Step::Progress } else { Step::Pending }
+        match progress {
+            false => Step::Pending,
+            true if ending => Step::Ending,
+            true => Step::Progress,
+        }
     }
 }
 

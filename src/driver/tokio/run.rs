@@ -51,7 +51,7 @@ where
                 return Poll::Ready(());
             }
             match pump.step(cx) {
-                Step::Progress => {}
+                Step::Progress | Step::Ending => {}
                 Step::Pending => return Poll::Pending,
                 Step::Done => pumped = true,
             }

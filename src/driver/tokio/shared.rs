@@ -120,15 +120,18 @@ impl Shared {
     ) -> Poll<Result<(), SendError>> {
         let Some(message) = slot.take() else { return Poll::Ready(Ok(())) };
         let mut inner = self.lock();
-        if inner.connection.has_room(message.len()) || inner.connection.state() != State::Open {
+        if inner.connection.has_room(message.len()) {
             let sent = with_lent(|lent| inner.connection.send(message, &mut lent.outbound));
             let wake = inner.wake_pump();
             drop(inner);
             wake_all(wake);
             return Poll::Ready(sent.map(drop));
         }
+        if inner.connection.state() != State::Open {
+            return Poll::Ready(Err(SendError::Closed));
+        }
         *slot = Some(message);
-        inner.wait_for_room(cx);
+        push(&mut inner.writers, cx.waker());
         Poll::Pending
     }
 
@@ -159,7 +162,7 @@ impl Shared {
         if inner.connection.stats().queued_bytes == 0 || matches!(inner.end, End::Told(_)) {
             return Poll::Ready(());
         }
-        inner.wait_for_room(cx);
+        push(&mut inner.writers, cx.waker());
         Poll::Pending
     }
 
@@ -277,10 +280,6 @@ impl Inner {
             PumpState::Awake => None,
             PumpState::Asleep(waker) => Some(waker),
         }
-    }
-
-    fn wait_for_room(&mut self, cx: &Context<'_>) {
-        push(&mut self.writers, cx.waker());
     }
 }
 
