@@ -10,7 +10,10 @@ pub fn build(bytes: &[u8], masked: bool) -> Vec<u8> {
     let mut input = Unstructured::new(bytes);
     let mut stream = Vec::new();
     while !input.is_empty() && stream.len() < STREAM_BYTES_MAX {
-        let (Ok(first), Ok(shape), Ok(key)) = (input.arbitrary(), input.arbitrary(), input.arbitrary()) else { break };
+        let (Ok(first), Ok(shape), Ok(key)) = (input.arbitrary(), input.arbitrary(), input.arbitrary())
+        else {
+            break;
+        };
         push_frame(&mut stream, &mut input, first, shape, masked.then_some(key));
     }
     stream
@@ -21,7 +24,12 @@ fn push_frame(stream: &mut Vec<u8>, input: &mut Unstructured<'_>, first: u8, sha
     let payload = match shape & 7 {
         0..=2 => input.bytes(usize::from(number).min(input.len())).unwrap_or_default().to_vec(),
         3 | 4 => vec![number.wrapping_mul(5) + b'A'; LENGTHS[usize::from(number) % LENGTHS.len()]],
-        5 => "aé€😀".bytes().cycle().skip(usize::from(number >> 3)).take(LENGTHS[usize::from(number) % LENGTHS.len()]).collect(),
+        5 => "aé€😀"
+            .bytes()
+            .cycle()
+            .skip(usize::from(number >> 3))
+            .take(LENGTHS[usize::from(number) % LENGTHS.len()])
+            .collect(),
         _ => input.bytes(usize::from(number & 3).min(input.len())).unwrap_or_default().to_vec(),
     };
     // What is announced, and in how many bytes.
