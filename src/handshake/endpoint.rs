@@ -1,0 +1,115 @@
+//! What an endpoint asks of those who connect: their origin, their subprotocols.
+
+use std::fmt;
+
+use super::fields::is_token;
+use super::origin::OriginPolicy;
+
+/// The terms on which a server upgrades. Built once, shared by all its handshakes in an [`Arc`](std::sync::Arc).
+///
+/// ```
+/// use framecast::handshake::{Endpoint, OriginPolicy};
+///
+/// let endpoint = Endpoint::new()
+///     .origins(OriginPolicy::list(["https://chat.example.com"])?)
+///     .subprotocols(["chat.v2", "chat.v1"])?
+///     .secure(true);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Endpoint {
+    origins: OriginPolicy,
+    subprotocols: Vec<String>,
+    subprotocol_required: bool,
+    secure: Option<bool>,
+}
+
+/// A subprotocol that is no token, or given twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubprotocolError {
+    /// The subprotocol as given.
+    pub subprotocol: String,
+}
+
+impl Endpoint {
+    /// Pages of the same origin and clients without one; no subprotocol; TLS or not unknown.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which origins are let in. Default [`OriginPolicy::same_origin`].
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.origins = policy;
+        self
+    }
+
+    /// The subprotocols spoken here, the preferred one first. Default none. Upper and lower case are different.
+    ///
+    /// The first of them that a client offers is chosen (RFC 6455 §4.2.2 item 5); when none is, the connection opens
+    /// without one, unless [`subprotocol_required`](Self::subprotocol_required).
+    ///
+    /// # Errors
+    /// One that is not a token (RFC 6455 §4.1 item 10) or is given twice.
+    pub fn subprotocols<'s>(
+        mut self,
+        subprotocols: impl IntoIterator<Item = &'s str>,
+    ) -> Result<Self, SubprotocolError> {
+        self.subprotocols = checked_subprotocols(subprotocols)?;
+        Ok(self)
+    }
+
+    /// A client that offers none of our subprotocols is refused with 400.
+    pub fn subprotocol_required(mut self) -> Self {
+        self.subprotocol_required = true;
+        self
+    }
+
+    /// Whether clients reach us over TLS, ours or a proxy's. Default unknown.
+    ///
+    /// Say it where you know it: [`OriginPolicy::same_origin`] then tells `http` pages from `https` pages.
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = Some(secure);
+        self
+    }
+
+    pub(super) fn origin_policy(&self) -> &OriginPolicy {
+        &self.origins
+    }
+
+    pub(super) fn is_secure(&self) -> Option<bool> {
+        self.secure
+    }
+
+    pub(super) fn requires_subprotocol(&self) -> bool {
+        self.subprotocol_required
+    }
+
+    /// The one we prefer of those `offered`.
+    pub(super) fn choose(&self, offered: &[String]) -> Option<String> {
+        self.subprotocols.iter().find(|ours| offered.contains(ours)).cloned()
+    }
+}
+
+/// Distinct tokens, or the first that is none.
+pub(super) fn checked_subprotocols<'s>(
+    subprotocols: impl IntoIterator<Item = &'s str>,
+) -> Result<Vec<String>, SubprotocolError> {
+    let mut checked: Vec<String> = Vec::new();
+    for subprotocol in subprotocols {
+        let subprotocol = subprotocol.to_owned();
+        if !is_token(subprotocol.as_bytes()) || checked.contains(&subprotocol) {
+            return Err(SubprotocolError { subprotocol });
+        }
+        checked.push(subprotocol);
+    }
+    Ok(checked)
+}
+
+impl fmt::Display for SubprotocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "subprotocol {:?} is not a token, or is given twice", self.subprotocol)
+    }
+}
+
+impl std::error::Error for SubprotocolError {}
