@@ -165,6 +165,12 @@ def handshakes():
     yield "request_http_2", bytes([0, 0]) + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     yield "request_tls", bytes([0, 0]) + bytes.fromhex("16030100a50100") + b"hello"
 
+    for name, url in [
+        ("plain", "ws://localhost:9001/ws?room=1"), ("v6", "wss://[::1]"), ("user", "ws://a:b@example.com/%2F?#"),
+        ("query", "ws://example.com?a=b"), ("upper", "WS://EXAMPLE.com:80/"), ("idn", "ws://gr\u00fc\u00dfe.example/\u20ac"),
+    ]:
+        yield f"url_{name}", bytes([16, 0]) + url.encode()
+
     accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
     ok = ["Upgrade: websocket", "Connection: Upgrade", accept]
 

@@ -129,7 +129,7 @@ fn config(flags: u8) -> Arc<Config> {
 #[derive(Debug)]
 enum Delivery<'c> {
     Whole,
-    /// One by one; long streams in some thousand pieces, or they would take all the time.
+    /// One by one; long streams in a thousand pieces, or they would take all the time.
     Bytes,
     /// In pieces of these lengths, over and over.
     Splits(&'c [usize]),
@@ -198,14 +198,14 @@ impl<'c> Run<'c> {
         let mut left = bytes;
         let mut lens = match delivery {
             Delivery::Whole => vec![bytes.len().max(1)],
-            Delivery::Bytes => vec![bytes.len() / 4096 + 1],
+            Delivery::Bytes => vec![bytes.len() / 1024 + 1],
             Delivery::Splits(lens) | Delivery::Target(lens) if lens.is_empty() => {
                 vec![(bytes.len() / 2).max(1)]
             }
             Delivery::Splits(lens) | Delivery::Target(lens) => lens.to_vec(),
         };
         // A few bytes a piece would be too slow for what is long.
-        lens.iter_mut().for_each(|len| *len = (*len).max(bytes.len() / 4096));
+        lens.iter_mut().for_each(|len| *len = (*len).max(bytes.len() / 1024));
         for len in lens.iter().cycle() {
             if left.is_empty() {
                 break;
