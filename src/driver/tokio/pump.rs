@@ -18,6 +18,7 @@ use ::tokio::{
 };
 
 use super::{
+    book::Entry,
     lent::with_lent,
     shared::{End, Inner, PumpState, Shared, now},
 };
@@ -28,6 +29,8 @@ pub(super) struct Pump<S> {
     pub(super) shared: Arc<Shared>,
     socket: Socket<S>,
     timer: Timer,
+    /// The connection's place in a listener's book, until the socket is dropped.
+    _entry: Option<Entry>,
 }
 
 /// What one step came to.
@@ -48,9 +51,9 @@ pub(super) const STEPS_A_TURN: usize = 64;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// `early` is what came behind the head of the opening handshake.
-    pub(super) fn new(stream: S, shared: Arc<Shared>, early: Vec<u8>) -> Self {
+    pub(super) fn new(stream: S, shared: Arc<Shared>, early: Vec<u8>, entry: Option<Entry>) -> Self {
         let socket = Socket { stream, early, needs_flush: false, eof: false };
-        Self { shared, socket, timer: Timer::default() }
+        Self { shared, socket, timer: Timer::default(), _entry: entry }
     }
 
     /// Pumps until the end, by itself.

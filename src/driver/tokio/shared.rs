@@ -51,8 +51,8 @@ pub(super) enum PumpState {
 pub(super) enum End {
     Open,
     /// What there is to read ends here; our Close may still be on its way.
-    Known(Cause),
-    Told(CloseInfo),
+    Known(Box<Cause>),
+    Told(Box<CloseInfo>),
 }
 
 impl Shared {
@@ -169,10 +169,18 @@ impl Shared {
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<CloseInfo> {
         let mut inner = self.lock();
         if let End::Told(info) = &inner.end {
-            return Poll::Ready(info.clone());
+            return Poll::Ready((**info).clone());
         }
         push(&mut inner.watchers, cx.waker());
         Poll::Pending
+    }
+
+    /// How it ended; a pump that is done has told it.
+    pub(super) fn close_info(&self) -> CloseInfo {
+        match &self.lock().end {
+            End::Told(info) => (**info).clone(),
+            End::Open | End::Known(_) => CloseInfo::new(Cause::Eof, false),
+        }
     }
 
     /// The `WebSocket` is dropped: nobody reads any more.
@@ -204,7 +212,7 @@ impl Inner {
             Event::Text(text) => Message::Text(text.into_bytes()),
             Event::Binary(payload) => Message::Binary(payload.into_bytes()),
             Event::Closed(cause) => {
-                self.end = End::Known(cause);
+                self.end = End::Known(cause.into());
                 return;
             }
             // Answered and counted below; pieces are not asked for here.
@@ -258,10 +266,10 @@ impl Inner {
     /// or never will.
     pub(super) fn wakers(&mut self, over: bool) -> Vec<Waker> {
         if let Some(Event::Closed(cause)) = self.connection.poll_event() {
-            self.end = End::Known(cause);
+            self.end = End::Known(cause.into());
         }
         if over && let End::Known(cause) = &self.end {
-            self.end = End::Told(CloseInfo::new(cause.clone(), self.connection.is_clean()));
+            self.end = End::Told(CloseInfo::new((**cause).clone(), self.connection.is_clean()).into());
         }
         let drained = self.connection.stats().queued_bytes <= self.connection.config().outbox_bytes_low;
         let mut wakers = Vec::new();

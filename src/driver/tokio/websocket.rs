@@ -21,8 +21,8 @@ use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
 pub struct WebSocket {
     sender: Sender,
     subprotocol: Option<Box<str>>,
-    /// What the [`Sink`] has taken and could not queue yet.
-    held: Option<Message>,
+    /// What the [`Sink`] has taken and could not queue yet; in a box, as that is rare.
+    held: Option<Box<Message>>,
 }
 
 /// Sends to a [`WebSocket`]'s peer, from any task or thread; a clone is a reference count.
@@ -43,8 +43,8 @@ impl WebSocket {
     ///
     /// Cancel safe: a message is taken when this returns it, and not before.
     #[inline]
-    pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.sender.shared.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + Unpin {
+        poll_fn(|cx| self.sender.shared.poll_recv(cx))
     }
 
     /// Queues a message, once there is room for it below the high-water mark; it leaves no later than when this task next
@@ -55,8 +55,11 @@ impl WebSocket {
     /// # Errors
     /// [`SendError::Closed`].
     #[inline]
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.sender.send(message).await
+    pub fn send<M: Into<Message>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
+        self.sender.send(message)
     }
 
     /// Queues a message if there is room for it; borrowed text and bytes are copied once.
@@ -106,9 +109,13 @@ impl Sender {
     /// # Errors
     /// [`SendError::Closed`].
     #[inline]
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub fn send<M: Into<Message>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
+        // Not an `async fn`, which would hold the message twice.
         let mut message = Some(message.into());
-        poll_fn(|cx| self.shared.poll_send(cx, &mut message)).await
+        poll_fn(move |cx| self.shared.poll_send(cx, &mut message))
     }
 
     /// Queues a message if there is room for it; needs no runtime.
@@ -186,14 +193,17 @@ impl Sink<Message> for WebSocket {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Self { sender, held, .. } = self.get_mut();
-        sender.shared.poll_send(cx, held)
+        let mut message = held.take().map(|message| *message);
+        let sent = sender.shared.poll_send(cx, &mut message);
+        *held = message.map(Box::new);
+        sent
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
         let Self { sender, held, .. } = self.get_mut();
         debug_assert!(held.is_none(), "`poll_ready` comes before `start_send`");
         match sender.try_send(&message) {
-            Err(SendError::Full) => *held = Some(message),
+            Err(SendError::Full) => *held = Some(Box::new(message)),
             result => return result,
         }
         Ok(())
