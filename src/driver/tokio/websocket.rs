@@ -17,6 +17,23 @@ use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
 ///
 /// Pings are answered and time-outs are kept whatever its owner does, or does not. Dropping it starts the closing handshake,
 /// with 1000, or 1011 if it is dropped by a panic; what was sent before still leaves.
+///
+/// ```
+/// # async fn example(mut ws: framecast::WebSocket) -> Result<(), framecast::SendError> {
+/// use framecast::{CloseCode, Message};
+///
+/// ws.send(Message::text("what time is it?")).await?;
+/// while let Some(message) = ws.recv().await {
+///     if let Some(time) = message.as_text() {
+///         println!("it is {time}");
+///         break;
+///     }
+/// }
+/// let end = ws.close(CloseCode::NORMAL, "thanks").await?;
+/// assert!(end.clean, "{end}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct WebSocket {
     sender: Sender,
@@ -28,6 +45,16 @@ pub struct WebSocket {
 /// Sends to a [`WebSocket`]'s peer, from any task or thread; a clone is a reference count.
 ///
 /// It does not keep the connection open: that is the [`WebSocket`]'s.
+///
+/// ```
+/// # fn example(ws: &framecast::WebSocket) {
+/// let sender = ws.sender();
+/// std::thread::spawn(move || {
+///     // No runtime needed; a full outbox is an error, and the news is old by the time there is room.
+///     let _ = sender.try_send("tick");
+/// });
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sender {
     shared: Arc<Shared>,
