@@ -1,4 +1,33 @@
 //! A WebSocket engine on raw frames: strict, bounded, measured.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`proto`] | RFC 6455 §5–§8 as a state machine: bytes in, events out; messages in, bytes out; time in, deadlines out |
+//! | [`handshake`] | RFC 6455 §4, both roles: a head in, a typed request or response out |
+//! | [`driver`] | what moves the bytes; over tokio with the default feature `tokio` |
+//!
+//! An echo server with everything on that is on by default:
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn example() -> std::io::Result<()> {
+//! let listener = framecast::listen("127.0.0.1:9001").await?;
+//! listener
+//!     .serve(|mut ws| async move {
+//!         while let Some(message) = ws.recv().await {
+//!             if ws.send(message).await.is_err() {
+//!                 return;
+//!             }
+//!         }
+//!     })
+//!     .await
+//! # }
+//! ```
+//!
+//! # Tiers
+//!
+//! What is re-exported here is meant to stay. [`proto`] and [`handshake`] are for those who write a driver or a simulator,
+//! and may change with a minor version until 1.0.
 
 pub mod driver;
 pub mod handshake;
@@ -10,3 +39,7 @@ pub use driver::tokio::{
     WebSocket, listen,
 };
 pub use proto::{CloseCode, Config, Message, SendError, Utf8Bytes};
+
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,15 +26,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9001")]
     listen: String,
     /// Origins that may connect: `any`, or one such as `https://example.com`. Without it: the server's own.
-    #[arg(long, value_name = "any|ORIGIN")]
+    #[arg(long, value_name = "any|ORIGIN", value_parser = origin)]
     origin: Vec<String>,
     /// Subprotocols that are spoken, the preferred one first.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = subprotocol)]
     subprotocol: Vec<String>,
     /// Threads that serve connections.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
-    /// Largest message accepted, in bytes. Also the most that is queued for one peer, if it is above the default.
+    /// Largest message accepted, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
     max_message: u64,
     /// Seconds for the opening handshake.
@@ -128,6 +128,18 @@ fn taken(listen: &str, error: io::Error) -> String {
     format!("cannot listen on {listen}: {error}")
 }
 
+fn origin(text: &str) -> std::result::Result<String, String> {
+    if text != "any" {
+        let _ = OriginPolicy::list([text]).map_err(|error| error.to_string())?;
+    }
+    Ok(text.to_owned())
+}
+
+fn subprotocol(text: &str) -> std::result::Result<String, String> {
+    let _ = Endpoint::new().subprotocols([text]).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
 fn seconds(text: &str) -> std::result::Result<Duration, String> {
     match seconds_or_zero(text)? {
         Duration::ZERO => Err("must be more than 0".into()),
@@ -137,5 +149,9 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
 
 fn seconds_or_zero(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration > SECONDS_MAX { Err("must be at most 12 days".into()) } else { Ok(duration) }
 }
+
+/// What the engine's time-outs go up to.
+const SECONDS_MAX: Duration = Duration::from_secs(12 * 24 * 3600);

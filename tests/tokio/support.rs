@@ -364,9 +364,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let max = std::task::ready!(self.gauge.admit(cx))?;
+        // Counted before the peer can see it.
+        self.gauge.writes.fetch_add(1, SeqCst);
         let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(max)]);
-        if written.is_ready() {
-            self.gauge.writes.fetch_add(1, SeqCst);
+        if written.is_pending() {
+            self.gauge.writes.fetch_sub(1, SeqCst);
         }
         written
     }

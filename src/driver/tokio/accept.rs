@@ -68,7 +68,8 @@ impl Acceptor {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        self.handshake(stream).await?.run(handler).await
+        // What the handshake needs goes with its box; the connection lives longer, and there may be many.
+        Box::pin(self.handshake(stream)).await?.run(handler).await
     }
 
     /// Opens a connection; its I/O is done by a task that is spawned for it.
@@ -120,7 +121,7 @@ impl Acceptor {
         match read {
             Ok(Ok(Ok((request, early)))) => {
                 let response = request.accept();
-                Ok(Incoming { stream, request, response, early, deadline, config, entry })
+                Ok(Incoming(Box::new(Waiting { stream, request, response, early, deadline, config, entry })))
             }
             Ok(Ok(Err(error))) => {
                 refuse(stream, &error.refusal(), &config).await;
@@ -141,7 +142,11 @@ impl Acceptor {
 /// A request that waits for an answer. Nothing is read meanwhile; the answer is due by `handshake_within`.
 #[derive(Debug)]
 #[must_use = "a request wants an answer"]
-pub struct Incoming<S> {
+pub struct Incoming<S>(Box<Waiting<S>>);
+
+/// Behind a box, as what is needed until the 101 would otherwise stay in the task of the connection.
+#[derive(Debug)]
+struct Waiting<S> {
     stream: S,
     request: Request,
     response: Response,
@@ -156,7 +161,7 @@ pub struct Incoming<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// What is asked for: method, path, query, headers, subprotocols.
     pub fn request(&self) -> &Request {
-        &self.request
+        &self.0.request
     }
 
     /// Adds a header to the 101.
@@ -164,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// # Errors
     /// A name or value that cannot be a header's, or is the handshake's own.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, HeaderError> {
-        self.response = self.response.header(name, value)?;
+        self.0.response = self.0.response.clone().header(name, value)?;
         Ok(self)
     }
 
@@ -173,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// # Errors
     /// One that the client did not offer.
     pub fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Result<Self, SubprotocolError> {
-        self.response = self.response.with_subprotocol(subprotocol)?;
+        self.0.response = self.0.response.clone().with_subprotocol(subprotocol)?;
         Ok(self)
     }
 
@@ -186,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        Ok(self.open().await?.run(handler).await)
+        Ok(Box::pin(self.0.open()).await?.run(handler).await)
     }
 
     /// Answers with 101 and spawns the connection's I/O: see [`Acceptor::accept`].
@@ -197,17 +202,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     where
         S: Send + 'static,
     {
-        Ok(self.open().await?.spawn())
+        Ok(self.0.open().await?.spawn())
     }
 
     /// Answers with any status and body, and ends the connection without a reset.
     pub async fn refuse(self, refusal: Refusal) -> Error {
-        refuse(self.stream, &refusal, &self.config).await;
+        refuse(self.0.stream, &refusal, &self.0.config).await;
         Error::rejected(&refusal)
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
     /// Writes the 101.
-    pub(super) async fn open(mut self) -> Result<Opened<S>, Error> {
+    async fn open(mut self: Box<Self>) -> Result<Opened<S>, Error> {
         if Instant::now() >= self.deadline {
             // The application took its time, and the client's with it (catalogue: HS-56, HS-78).
             refuse(self.stream, &Refusal::unavailable(1), &self.config).await;

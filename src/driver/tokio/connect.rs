@@ -107,8 +107,7 @@ impl Connector {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        let opened = self.within(self.open(&request, stream)).await?;
-        Ok(opened.run(handler).await)
+        Ok(Box::pin(self.within(self.open(&request, stream))).await?.run(handler).await)
     }
 
     /// One deadline for everything up to the 101.

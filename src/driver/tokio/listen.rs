@@ -207,8 +207,12 @@ where
     let entry = book.enter();
     let id = entry.id();
     let task = ::tokio::spawn(async move {
-        // Why one connection did not open is no matter of the others.
-        if let Ok(incoming) = acceptor.handshake_unless(stream, entry.unavailable(), Some(entry)).await {
+        let handshake = async move {
+            let unavailable = entry.unavailable();
+            acceptor.handshake_unless(stream, unavailable, Some(entry)).await
+        };
+        // In a box, which goes when it is done. Why one connection did not open is no matter of the others.
+        if let Ok(incoming) = Box::pin(handshake).await {
             handler(incoming).await;
         }
     });

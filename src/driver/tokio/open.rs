@@ -6,10 +6,9 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     book::Entry,
-    close_info::CloseInfo,
     lent::with_lent,
     pump::Pump,
-    run::run,
+    run::Run,
     shared::{Shared, now},
     websocket::WebSocket,
 };
@@ -19,11 +18,10 @@ use crate::proto::{Config, Connection, Role};
 pub(super) struct Opened<S> {
     pump: Pump<S>,
     websocket: WebSocket,
-    entry: Option<Entry>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
-    /// `early` is what came behind the handshake's head.
+    /// `early` is what came behind the handshake's head, `entry` its place in a listener's book.
     pub(super) fn new(
         stream: S,
         config: Arc<Config>,
@@ -37,17 +35,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         if let Some(entry) = &entry {
             entry.opened(&shared);
         }
-        Self { pump: Pump::new(stream, shared, early), websocket, entry }
+        Self { pump: Pump::new(stream, shared, early, entry), websocket }
     }
 
     /// The handler and the pump, in this task.
-    pub(super) async fn run<H, F>(self, handler: H) -> (F::Output, CloseInfo)
+    pub(super) fn run<H, F>(self, handler: H) -> Run<S, F>
     where
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        let _entry = self.entry;
-        run(self.pump, handler(self.websocket)).await
+        Run::new(self.pump, || handler(self.websocket))
     }
 
     /// The pump in a task of its own.
@@ -55,11 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
     where
         S: Send + 'static,
     {
-        let Self { mut pump, websocket, entry } = self;
-        ::tokio::spawn(async move {
-            let _entry = entry;
-            poll_fn(|cx| pump.poll_to_end(cx)).await;
-        });
+        let Self { mut pump, websocket } = self;
+        ::tokio::spawn(poll_fn(move |cx| pump.poll_to_end(cx)));
         websocket
     }
 }

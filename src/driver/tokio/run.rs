@@ -5,68 +5,90 @@
 //! one write.
 
 use std::{
-    future::poll_fn,
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::pin,
-    task::Poll,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use pin_project_lite::pin_project;
 
 use super::{
     close_info::CloseInfo,
     pump::{Pump, STEPS_A_TURN, Step},
-    shared::End,
+    shared::Shared,
 };
-use crate::proto::{Cause, CloseCode};
+use crate::proto::CloseCode;
 
-/// Runs `user` and the pump to the end of both. When `user` ends, the connection is closed with 1000; when it panics, with
-/// 1011, and the panic goes on once that is done.
-pub(super) async fn run<S, F>(mut pump: Pump<S>, user: F) -> (F::Output, CloseInfo)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    F: Future,
-{
-    let shared = pump.shared.clone();
-    let mut user = pin!(user);
-    let mut output = None;
-    let mut pumped = false;
-    poll_fn(|cx| {
+pin_project! {
+    /// Runs a user's future and a pump to the end of both. When the future ends, the connection is closed with 1000; when it
+    /// panics, with 1011, and the panic goes on once that is done.
+    ///
+    /// Written out, as an `async fn` would hold both twice, and an idle connection is made of little else.
+    #[must_use]
+    pub(super) struct Run<S, F: Future> {
+        // None: it panicked before it was one.
+        #[pin]
+        user: Option<F>,
+        // None: it is done, and the socket is dropped, however long the user goes on.
+        pump: Option<Pump<S>>,
+        shared: Arc<Shared>,
+        output: Option<Result<F::Output, Box<dyn Any + Send>>>,
+    }
+}
+
+impl<S, F: Future> Run<S, F> {
+    pub(super) fn new(pump: Pump<S>, user: impl FnOnce() -> F) -> Self {
+        let shared = pump.shared.clone();
+        let (user, output) = match catch_unwind(AssertUnwindSafe(user)) {
+            Ok(user) => (Some(user), None),
+            Err(panic) => {
+                shared.abandon(CloseCode::INTERNAL);
+                (None, Some(Err(panic)))
+            }
+        };
+        Self { user, pump: Some(pump), shared, output }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Run<S, F> {
+    type Output = (F::Output, CloseInfo);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
         for _ in 0..STEPS_A_TURN {
-            if output.is_none() {
+            if this.output.is_none()
+                && let Some(mut user) = this.user.as_mut().as_pin_mut()
+            {
                 match catch_unwind(AssertUnwindSafe(|| user.as_mut().poll(cx))) {
-                    Ok(Poll::Pending) if pumped => return Poll::Pending,
+                    Ok(Poll::Pending) if this.pump.is_none() => return Poll::Pending,
                     Ok(Poll::Pending) => {}
-                    Ok(Poll::Ready(returned)) => {
-                        output = Some(Ok(returned));
-                        shared.abandon(CloseCode::NORMAL);
+                    Ok(Poll::Ready(output)) => {
+                        *this.output = Some(Ok(output));
+                        this.shared.abandon(CloseCode::NORMAL);
                     }
                     Err(panic) => {
-                        output = Some(Err(panic));
-                        shared.abandon(CloseCode::INTERNAL);
+                        *this.output = Some(Err(panic));
+                        this.shared.abandon(CloseCode::INTERNAL);
                     }
                 }
             }
-            if pumped {
-                return Poll::Ready(());
-            }
+            let Some(pump) = this.pump else {
+                return match this.output.take() {
+                    Some(Ok(output)) => Poll::Ready((output, this.shared.close_info())),
+                    Some(Err(panic)) => resume_unwind(panic),
+                    None => Poll::Pending,
+                };
+            };
             match pump.step(cx) {
                 Step::Progress | Step::Ending => {}
                 Step::Pending => return Poll::Pending,
-                Step::Done => pumped = true,
+                Step::Done => *this.pump = None,
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    })
-    .await;
-    let info = match &shared.lock().end {
-        End::Told(info) => info.clone(),
-        End::Open | End::Known(_) => CloseInfo::new(Cause::Eof, false),
-    };
-    match output {
-        Some(Ok(output)) => (output, info),
-        Some(Err(panic)) => resume_unwind(panic),
-        None => unreachable!("the loop above ends with an output"),
     }
 }

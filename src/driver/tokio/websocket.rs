@@ -10,24 +10,54 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{close_info::CloseInfo, shared::Shared};
+use super::{
+    close_info::CloseInfo,
+    shared::{Shared, Ticket, Wait},
+};
 use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
 
 /// An open WebSocket: receives and sends messages.
 ///
 /// Pings are answered and time-outs are kept whatever its owner does, or does not. Dropping it starts the closing handshake,
 /// with 1000, or 1011 if it is dropped by a panic; what was sent before still leaves.
+///
+/// ```
+/// # async fn example(mut ws: framecast::WebSocket) -> Result<(), framecast::SendError> {
+/// use framecast::{CloseCode, Message};
+///
+/// ws.send(Message::text("what time is it?")).await?;
+/// while let Some(message) = ws.recv().await {
+///     if let Some(time) = message.as_text() {
+///         println!("it is {time}");
+///         break;
+///     }
+/// }
+/// let end = ws.close(CloseCode::NORMAL, "thanks").await?;
+/// assert!(end.clean, "{end}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct WebSocket {
     sender: Sender,
     subprotocol: Option<Box<str>>,
-    /// What the [`Sink`] has taken and could not queue yet.
-    held: Option<Message>,
+    /// What the [`Sink`] has taken and could not queue yet; in a box, as that is rare.
+    held: Option<Box<Message>>,
 }
 
 /// Sends to a [`WebSocket`]'s peer, from any task or thread; a clone is a reference count.
 ///
 /// It does not keep the connection open: that is the [`WebSocket`]'s.
+///
+/// ```
+/// # fn example(ws: &framecast::WebSocket) {
+/// let sender = ws.sender();
+/// std::thread::spawn(move || {
+///     // No runtime needed; a full outbox is an error, and the news is old by the time there is room.
+///     let _ = sender.try_send("tick");
+/// });
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sender {
     shared: Arc<Shared>,
@@ -43,8 +73,8 @@ impl WebSocket {
     ///
     /// Cancel safe: a message is taken when this returns it, and not before.
     #[inline]
-    pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.sender.shared.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + Unpin {
+        poll_fn(|cx| self.sender.shared.poll_recv(cx))
     }
 
     /// Queues a message, once there is room for it below the high-water mark; it leaves no later than when this task next
@@ -55,8 +85,11 @@ impl WebSocket {
     /// # Errors
     /// [`SendError::Closed`].
     #[inline]
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.sender.send(message).await
+    pub fn send<M: Into<Message>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
+        self.sender.send(message)
     }
 
     /// Queues a message if there is room for it; borrowed text and bytes are copied once.
@@ -106,9 +139,15 @@ impl Sender {
     /// # Errors
     /// [`SendError::Closed`].
     #[inline]
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub fn send<M: Into<Message>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
+        // Not an `async fn`, which would hold the message twice.
         let mut message = Some(message.into());
-        poll_fn(|cx| self.shared.poll_send(cx, &mut message)).await
+        Wait::new(&self.shared, move |shared: &Shared, cx: &mut Context<'_>, ticket: &mut Ticket| {
+            shared.poll_send(cx, ticket, &mut message)
+        })
     }
 
     /// Queues a message if there is room for it; needs no runtime.
@@ -122,7 +161,7 @@ impl Sender {
 
     /// Waits until everything queued was handed to the transport. Cancel safe.
     pub async fn flush(&self) {
-        poll_fn(|cx| self.shared.poll_flush(cx)).await;
+        Wait::new(&self.shared, Shared::poll_flush).await;
     }
 
     /// Sends a ping of the application's own; keepalive has its own.
@@ -143,7 +182,7 @@ impl Sender {
 
     /// Waits for the end, and says how it came. Cancel safe.
     pub async fn closed(&self) -> CloseInfo {
-        poll_fn(|cx| self.shared.poll_closed(cx)).await
+        Wait::new(&self.shared, Shared::poll_closed).await
     }
 
     /// Whether messages can be sent: no Close is queued, and no end is known.
@@ -186,14 +225,17 @@ impl Sink<Message> for WebSocket {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Self { sender, held, .. } = self.get_mut();
-        sender.shared.poll_send(cx, held)
+        let mut message = held.take().map(|message| *message);
+        let sent = sender.shared.poll_send(cx, &mut Ticket::SINK, &mut message);
+        *held = message.map(Box::new);
+        sent
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
         let Self { sender, held, .. } = self.get_mut();
         debug_assert!(held.is_none(), "`poll_ready` comes before `start_send`");
         match sender.try_send(&message) {
-            Err(SendError::Full) => *held = Some(message),
+            Err(SendError::Full) => *held = Some(Box::new(message)),
             result => return result,
         }
         Ok(())
@@ -201,7 +243,7 @@ impl Sink<Message> for WebSocket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         ready!(self.as_mut().poll_ready(cx))?;
-        self.sender.shared.poll_flush(cx).map(Ok)
+        self.sender.shared.poll_flush(cx, &mut Ticket::SINK).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
@@ -210,6 +252,6 @@ impl Sink<Message> for WebSocket {
             error => return Poll::Ready(error),
         }
         self.sender.close_or_closed(CloseCode::NORMAL, "")?;
-        self.sender.shared.poll_closed(cx).map(|_| Ok(()))
+        self.sender.shared.poll_closed(cx, &mut Ticket::SINK).map(|_| Ok(()))
     }
 }
