@@ -250,7 +250,7 @@ pub(crate) struct Gauge {
     pub(crate) read_bytes_max: AtomicUsize,
     /// Every other call of each kind says pending, and wakes.
     pub(crate) stutters: AtomicBool,
-    stuttered: AtomicUsize,
+    stuttered: [AtomicUsize; 2],
     blocked: AtomicBool,
     waiting: Mutex<Option<Waker>>,
     write_fails: Mutex<Option<io::ErrorKind>>,
@@ -290,8 +290,8 @@ impl Gauge {
         *lock(&self.on_read) = Some(Box::new(hook));
     }
 
-    fn stutter(&self, cx: &Context<'_>) -> bool {
-        let now = self.stutters.load(SeqCst) && self.stuttered.fetch_add(1, SeqCst) % 2 == 0;
+    fn stutter(&self, cx: &Context<'_>, kind: usize) -> bool {
+        let now = self.stutters.load(SeqCst) && self.stuttered[kind].fetch_add(1, SeqCst) % 2 == 0;
         if now {
             cx.waker().wake_by_ref();
         }
@@ -310,7 +310,7 @@ impl Gauge {
                 return Poll::Pending;
             }
         }
-        if self.stutter(cx) {
+        if self.stutter(cx, 0) {
             return Poll::Pending;
         }
         let max = self.write_bytes_max.load(SeqCst);
@@ -342,7 +342,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.gauge.read_polls.fetch_add(1, SeqCst);
-        if self.gauge.stutter(cx) {
+        if self.gauge.stutter(cx, 1) {
             return Poll::Pending;
         }
         let max = self.gauge.read_bytes_max.load(SeqCst);
