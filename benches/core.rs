@@ -124,7 +124,8 @@ fn receive_by_target(server: &mut Connection, lent: &mut Inbound, now: Instant, 
     let (head, mut left) = wire.split_at(64 << 10);
     let mut head = head.to_vec();
     assert!(server.receive(now, &mut head, lent).1.is_none());
-    while let Some(mut target) = server.read_target() {
+    loop {
+        let Some(mut target) = server.read_target() else { break };
         let mut buffer = target.buffer();
         // A socket gives so much at a time.
         let (piece, rest) = left.split_at(left.len().min(buffer.remaining_mut()).min(256 << 10));
