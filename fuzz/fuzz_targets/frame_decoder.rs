@@ -244,8 +244,13 @@ impl<'c> Run<'c> {
             assert!(left.len() <= given);
             rest = left;
             let Some(event) = event else { break };
+            let is_piece = matches!(event, Event::Part { last: false, .. });
             self.outcome.tell(event, &self.case.config);
             self.answer();
+            if is_piece {
+                // How many pieces there are does depend on the split, so nothing else may depend on that.
+                continue;
+            }
             if self.case.echo {
                 self.echo();
             }
