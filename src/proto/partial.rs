@@ -299,7 +299,9 @@ impl Drop for Target<'_> {
 
 /// Splits up to `len` bytes off the front of `input`.
 fn take<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {
-    let (taken, rest) = std::mem::take(input).split_at_mut(len.min(input.len()));
+    // The length first: what was taken out has none.
+    let len = len.min(input.len());
+    let (taken, rest) = std::mem::take(input).split_at_mut(len);
     *input = rest;
     taken
 }
