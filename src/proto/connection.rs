@@ -119,7 +119,9 @@ impl Connection {
         's: 'e,
     {
         let given = input.len();
-        if !matches!(self.closing, Closing::Open) && self.discard(given) {
+        let open = matches!(self.closing, Closing::Open);
+        if !open && !matches!(self.closing, Closing::Awaiting { .. }) {
+            self.discard(given);
             return (&mut [], None);
         }
         let rules = Rules {
@@ -130,7 +132,11 @@ impl Connection {
             now,
         };
         let (rest, found) = self.receiver.receive(rules, input, lent);
-        self.counts.bytes_received += (given - rest.len()) as u64;
+        let looked_at = given - rest.len();
+        self.counts.bytes_received += looked_at as u64;
+        if !open && self.close_was_flushed {
+            self.discard(looked_at);
+        }
         let event = match found {
             Ok(None) => {
                 self.excuse_if_inside_data(now);
@@ -529,13 +535,9 @@ impl Connection {
         self.closing = Closing::Done { abort: true };
     }
 
-    /// Counts input that comes once our Close is out; whether it is to be thrown away unseen.
-    fn discard(&mut self, bytes: usize) -> bool {
-        let awaiting = matches!(self.closing, Closing::Awaiting { .. });
-        if !awaiting || self.close_was_flushed {
-            self.discarded = self.discarded.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        }
-        !awaiting
+    /// Counts input that comes once our Close is out.
+    fn discard(&mut self, bytes: usize) {
+        self.discarded = self.discarded.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }
 
