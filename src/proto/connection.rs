@@ -317,6 +317,9 @@ impl Connection {
     /// The next bytes to write, in order; call it until it returns `None`.
     #[inline]
     pub fn poll_transmit<'a>(&'a mut self, now: Instant, lent: &mut Outbound) -> Option<Transmit<'a>> {
+        if matches!(self.closing, Closing::Done { .. }) {
+            return None;
+        }
         if let Some(mut outbox) = self.outbox.take() {
             let (role, masks) = (self.role, &mut lent.masks);
             outbox.stage(|| (role == Role::Client).then(|| masks.key()));
