@@ -275,6 +275,8 @@ impl Connection {
             return Err(SendError::Closed);
         }
         self.outbox().push_close(Some(&sent));
+        // A ping of ours that came due would follow our Close; close_within is the deadline from here on.
+        self.keepalive.stop();
         let deadline = Deadline::after(self.clock.millis(now), self.config.close_within);
         self.closing = Closing::Awaiting { deadline, sent: Box::new(sent) };
         Ok(())
