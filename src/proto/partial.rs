@@ -170,7 +170,9 @@ impl Partial {
         let copied = input.len().min(HEADER_BYTES_MAX - before);
         bytes[before..before + copied].copy_from_slice(&input[..copied]);
         let seen = before + copied;
-        let Some((header, header_len)) = FrameHeader::parse(&bytes[..seen], rules.role)? else {
+        let Some((header, header_len)) = FrameHeader::parse(&bytes[..seen], rules.role)
+            .map_err(|error| rules.first_error(bytes[0], self.open.is_some(), error))?
+        else {
             *len = seen as u8;
             take(input, copied);
             if seen > 0 {
