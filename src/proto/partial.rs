@@ -151,7 +151,7 @@ impl Partial {
                 *missing -= piece.len() as u64;
                 let (frame_ends, last) = (*missing == 0, *missing == 0 && *fin);
                 unmask_next(piece, key);
-                self.check(piece)?;
+                self.check(piece, !rules.drop_messages)?;
                 if frame_ends {
                     self.in_hand = InHand::NOTHING;
                 }
@@ -205,11 +205,11 @@ impl Partial {
         Ok(Step::Header)
     }
 
-    /// Counts a piece of the open message, and checks it as far as it goes.
-    fn check(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+    /// Counts a piece of the open message, and, if it is to be told, checks it as far as it goes.
+    fn check(&mut self, piece: &[u8], is_told: bool) -> Result<(), ProtocolError> {
         self.window_bytes = self.window_bytes.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         let Some(open) = &mut self.open else { return Ok(()) };
-        if open.kind == Kind::Text {
+        if open.kind == Kind::Text && is_told {
             open.utf8.feed(piece, open.len).map_err(|at| ProtocolError::InvalidUtf8 { at })?;
         }
         open.len = open.len.saturating_add(piece.len() as u64);
@@ -292,7 +292,7 @@ impl Drop for Target<'_> {
             *missing -= piece.len() as u64;
             unmask_next(piece, key);
         }
-        if let Err(error) = self.partial.check(piece) {
+        if let Err(error) = self.partial.check(piece, true) {
             self.partial.in_hand = InHand::Failed(error);
         }
         self.partial.assembly = assembly;

@@ -116,7 +116,10 @@ impl Receiver {
                 }
                 Ok(Step::Piece(piece, last)) => {
                     let kind = partial.kind();
-                    if last && let Err(error) = partial.end() {
+                    if last
+                        && let Err(error) = partial.end()
+                        && !rules.drop_messages
+                    {
                         return (&mut [], Err(error));
                     }
                     if rules.drop_messages {
