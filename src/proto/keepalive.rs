@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::{config::Config, message::Control, random::split_mix, time::Deadline};
 
+/// What one control frame costs, in thousandths.
+const CONTROL_FRAME: u32 = 1000;
+
 #[derive(Debug)]
 pub(super) struct Keepalive {
     ping_due: Deadline,
@@ -16,8 +19,8 @@ pub(super) struct Keepalive {
     /// SplitMix64's state: jitter, and payloads that differ.
     random: u64,
     round_trip_micros: Option<std::num::NonZeroU32>,
-    /// Control frames that the peer may send now,
-    control_tokens: u16,
+    /// Thousandths of control frames that the peer may send now,
+    control_tokens: u32,
     /// counted at this time.
     control_counted_millis: u32,
 }
@@ -57,7 +60,7 @@ impl Keepalive {
             stall_due: Deadline::NEVER,
             random: seed,
             round_trip_micros: None,
-            control_tokens: config.control_frames_burst,
+            control_tokens: u32::from(config.control_frames_burst) * CONTROL_FRAME,
             control_counted_millis: now_millis,
         };
         keepalive.schedule_ping(config, now_millis);
@@ -152,22 +155,15 @@ impl Keepalive {
 
     /// Takes one of the peer's tokens for control frames; whether there was one.
     pub(super) fn admit_control(&mut self, config: &Config, now_millis: u32) -> bool {
-        let rate = u32::from(config.control_frames_per_second);
         let elapsed = now_millis.saturating_sub(self.control_counted_millis);
-        let earned = u64::from(elapsed) * u64::from(rate) / 1000;
-        if earned > 0 {
-            let tokens = (u64::from(self.control_tokens) + earned).min(config.control_frames_burst.into());
-            self.control_tokens = tokens as u16;
-            // What is less than a token stays on the clock.
-            self.control_counted_millis = if tokens == u64::from(config.control_frames_burst) {
-                now_millis
-            } else {
-                self.control_counted_millis + (earned * 1000 / u64::from(rate)) as u32
-            };
-        }
-        let admitted = self.control_tokens > 0;
-        self.control_tokens = self.control_tokens.saturating_sub(1);
-        admitted
+        self.control_counted_millis = now_millis;
+        // So many frames a second are as many thousandths a millisecond: nothing is rounded.
+        let earned = elapsed.saturating_mul(config.control_frames_per_second.into());
+        let burst = u32::from(config.control_frames_burst) * CONTROL_FRAME;
+        self.control_tokens = self.control_tokens.saturating_add(earned).min(burst);
+        let left = self.control_tokens.checked_sub(CONTROL_FRAME);
+        self.control_tokens = left.unwrap_or(self.control_tokens);
+        left.is_some()
     }
 
     pub(super) fn round_trip(&self) -> Option<Duration> {
