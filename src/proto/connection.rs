@@ -164,7 +164,7 @@ impl Connection {
         if self.config.parts || !matches!(self.closing, Closing::Open) {
             return None;
         }
-        self.receiver.target()
+        self.receiver.target(&mut self.counts.bytes_received)
     }
 
     /// The peer ended TCP's other direction. Without a Close before it, that is the end (1006).

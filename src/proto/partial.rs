@@ -249,8 +249,8 @@ impl Partial {
         None
     }
 
-    /// Where to read the rest of a large payload to.
-    pub(super) fn target(&mut self) -> Option<Target<'_>> {
+    /// Where to read the rest of a large payload to; `bytes_received` counts what comes.
+    pub(super) fn target<'c>(&'c mut self, bytes_received: &'c mut u64) -> Option<Target<'c>> {
         let InHand::Data { missing, .. } = self.in_hand else { return None };
         if missing < TARGET_MIN {
             return None;
@@ -261,7 +261,7 @@ impl Partial {
         let limit = (self.assembly.capacity() - self.assembly.len())
             .min(usize::try_from(missing).unwrap_or(usize::MAX));
         let before = self.assembly.len();
-        Some(Target { partial: self, before, limit })
+        Some(Target { partial: self, before, limit, bytes_received })
     }
 }
 
@@ -274,6 +274,7 @@ pub struct Target<'c> {
     partial: &'c mut Partial,
     before: usize,
     limit: usize,
+    bytes_received: &'c mut u64,
 }
 
 impl Target<'_> {
@@ -288,6 +289,7 @@ impl Drop for Target<'_> {
     fn drop(&mut self) {
         let mut assembly = std::mem::take(&mut self.partial.assembly);
         let piece = &mut assembly[self.before..];
+        *self.bytes_received += piece.len() as u64;
         if let InHand::Data { key, missing, .. } = &mut self.partial.in_hand {
             *missing -= piece.len() as u64;
             unmask_next(piece, key);

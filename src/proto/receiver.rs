@@ -151,8 +151,8 @@ impl Receiver {
         }
     }
 
-    pub(super) fn target(&mut self) -> Option<Target<'_>> {
-        self.partial.as_mut()?.target()
+    pub(super) fn target<'c>(&'c mut self, bytes_received: &'c mut u64) -> Option<Target<'c>> {
+        self.partial.as_mut()?.target(bytes_received)
     }
 
     pub(super) fn partial(&mut self) -> Option<&mut Partial> {
