@@ -305,9 +305,10 @@ impl Connection {
             (false, Some(since)) => {
                 self.paused_millis = None;
                 let paused = (millis + 1).saturating_sub(since.get());
-                self.keepalive.resume(paused);
+                self.keepalive.resume(&self.config, millis, paused);
                 if let Some(partial) = self.receiver.partial() {
-                    partial.window_ends = partial.window_ends.later(paused);
+                    let whole = Deadline::after(millis, self.config.incomplete_window);
+                    partial.window_ends = partial.window_ends.later(paused).min(whole);
                 }
             }
             _ => {}

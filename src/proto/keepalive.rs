@@ -176,10 +176,11 @@ impl Keepalive {
         self.ping = Ping::Answered;
     }
 
-    /// We did not read for so long: the pong's time goes on from where it stood.
-    pub(super) fn resume(&mut self, paused_millis: u32) {
+    /// We did not read for so long: the pong's time goes on from where it stood. If it began meanwhile, it begins now.
+    pub(super) fn resume(&mut self, config: &Config, now_millis: u32, paused_millis: u32) {
         if let Ping::Sent { pong_due, .. } = &mut self.ping {
-            *pong_due = pong_due.later(paused_millis);
+            let whole = Deadline::after(now_millis, config.pong_within);
+            *pong_due = pong_due.later(paused_millis).min(whole);
         }
     }
 
