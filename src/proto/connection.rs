@@ -434,7 +434,7 @@ impl Transmit<'_> {
         }
         counts.bytes_sent += written as u64;
         let millis = clock.millis(self.now);
-        keepalive.excuse(config, millis);
+        keepalive.excuse_if_waited(config, millis);
         if outbox.wrote(written) {
             keepalive.ping_left(config, millis, clock.micros(self.now));
         }

@@ -139,6 +139,14 @@ impl Keepalive {
         }
     }
 
+    /// Some bytes were taken. That says something of the peer only if they had to wait: what the system's buffer takes at
+    /// once it takes of a peer that is gone, too, and pongs to one that pings on without an answer (catalogue: DS-24, FT-06).
+    pub(super) fn excuse_if_waited(&mut self, config: &Config, now_millis: u32) {
+        if self.stall_due < Deadline::after(now_millis, config.write_stall_after) {
+            self.excuse(config, now_millis);
+        }
+    }
+
     /// Bytes are offered to the transport, or some were taken: from now on `write_stall_after` may pass.
     pub(super) fn write_goes_on(&mut self, config: &Config, now_millis: u32) {
         self.stall_due = Deadline::after(now_millis, config.write_stall_after);
