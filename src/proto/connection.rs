@@ -351,7 +351,9 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let paused = self.paused_millis.is_some();
         let window = if paused { Deadline::NEVER } else { self.receiver.window_ends() };
-        self.clock.instant(self.closing.deadline().min(self.keepalive.next(paused)).min(window))
+        let next = self.closing.deadline().min(self.keepalive.next(paused)).min(window);
+        let is_over = matches!(self.closing, Closing::Done { .. });
+        self.clock.instant(if is_over { next } else { next.min(Clock::RENEWAL) })
     }
 
     /// What to do with the transport, once [`poll_transmit`](Self::poll_transmit) has returned `None`.
