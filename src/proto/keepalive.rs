@@ -7,9 +7,6 @@ use std::time::Duration;
 
 use super::{config::Config, message::Control, random::split_mix, time::Deadline};
 
-/// What one control frame costs, in thousandths.
-const CONTROL_FRAME: u32 = 1000;
-
 #[derive(Debug)]
 pub(super) struct Keepalive {
     ping_due: Deadline,
@@ -202,3 +199,6 @@ impl Keepalive {
         }
     }
 }
+
+/// What one control frame costs, in thousandths.
+const CONTROL_FRAME: u32 = 1000;
