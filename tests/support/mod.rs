@@ -312,12 +312,15 @@ impl Pair {
     pub(crate) fn flush(&mut self) {
         while let Some(transmit) = self.connection.poll_transmit(self.now, &mut self.outbound) {
             let room = self.room.unwrap_or(usize::MAX).min(self.write_max);
-            let offered: Vec<u8> = transmit.slices().iter().flat_map(|slice| slice.iter().copied()).collect();
-            assert!(!offered.is_empty(), "a write of nothing");
-            let written = &offered[..room.min(offered.len())];
+            let (mut written, mut offered) = (Vec::new(), 0);
+            for slice in transmit.slices().iter() {
+                offered += slice.len();
+                written.extend_from_slice(&slice[..slice.len().min(room - written.len())]);
+            }
+            assert!(offered > 0, "a write of nothing");
             transmit.wrote(written.len());
-            self.wire.feed(written);
-            self.written.extend_from_slice(written);
+            self.wire.feed(&written);
+            self.written.extend_from_slice(&written);
             if let Some(room) = &mut self.room {
                 *room -= written.len();
                 if *room == 0 {
