@@ -96,7 +96,7 @@ fn rubbish() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// RFC 6455 §5 · catalogue: G-12, FR-13, FR-33, UT-03
     #[test]
@@ -179,8 +179,9 @@ proptest! {
         for text in &down {
             joined.server.sends(text);
         }
-        joined.client.closes(3000, "done");
         joined.exchange(Delivery::Random(seed));
+        joined.client.closes(3000, "done");
+        joined.exchange(Delivery::Bytes);
         let mut at_server = joined.server.events();
         prop_assert!(matches!(at_server.pop(), Some(Got::Closed(_))));
         prop_assert_eq!(at_server, up.into_iter().map(Got::Binary).collect::<Vec<_>>());
