@@ -255,9 +255,13 @@ impl Partial {
         if missing < TARGET_MIN {
             return None;
         }
-        // Doubles what was received, so that a header's promise reserves no more than that.
-        let room = missing.min(self.assembly.len().max(TARGET_MIN as usize) as u64) as usize;
-        self.assembly.reserve(room);
+        // Doubles what was received, so that a header's promise reserves no more than that; and not before little is left
+        // of what was reserved, as the vector would double that.
+        let spare = (self.assembly.capacity() - self.assembly.len()) as u64;
+        if spare < missing.min(ROOM_MIN) {
+            let room = missing.min(self.assembly.len().max(TARGET_MIN as usize) as u64) as usize;
+            self.assembly.reserve(room);
+        }
         let limit = (self.assembly.capacity() - self.assembly.len())
             .min(usize::try_from(missing).unwrap_or(usize::MAX));
         let before = self.assembly.len();
@@ -329,6 +333,8 @@ fn unmasked(payload: &[u8], key: Option<[u8; 4]>) -> Control {
 const OWNED_MIN: usize = 4 << 10;
 /// A payload that misses at least this much is read into its own buffer.
 const TARGET_MIN: u64 = 16 << 10;
+/// A target has at least this much room, or all that is missing.
+const ROOM_MIN: u64 = 4 << 10;
 /// A spare keeps an assembly buffer of up to this capacity.
 const ASSEMBLY_KEPT_MAX: usize = 8 << 10;
 /// Spares a thread keeps.
