@@ -5,8 +5,12 @@
 use std::{fs, path::Path};
 
 /// Room and what of ours it may name by `crate::`, besides itself.
-const ARROWS: [(&str, &[&str]); 4] =
-    [("proto", &[]), ("handshake", &["proto"]), ("driver", &["proto", "handshake"]), ("broadcast", &["proto", "driver"])];
+const ARROWS: [(&str, &[&str]); 4] = [
+    ("proto", &[]),
+    ("handshake", &["proto"]),
+    ("driver", &["proto", "handshake"]),
+    ("broadcast", &["proto", "driver"]),
+];
 /// The only files with `unsafe`.
 const UNSAFE: [&str; 2] = ["proto/mask.rs", "proto/utf8.rs"];
 /// What a core without I/O, clock and tasks may name of `std::io`.
@@ -32,7 +36,9 @@ fn breaches(path: &str, source: &str) -> Vec<String> {
     if room == "proto" {
         let io = names_after(&code, "io::").into_iter().filter(|name| !IO.contains(&name.as_str()));
         breaches.extend(io.map(|name| format!("uses io::{name}")));
-        for word in ["net", "tokio", "mio", "async", "SystemTime", "framecast", "handshake", "driver", "broadcast"] {
+        for word in
+            ["net", "tokio", "mio", "async", "SystemTime", "framecast", "handshake", "driver", "broadcast"]
+        {
             if has_word(&code, word) {
                 breaches.push(format!("names {word}"));
             }
@@ -120,7 +126,10 @@ fn without_comments_and_literals(source: &str) -> String {
         } else if character == '\'' && (rest[1..].starts_with('\\') || rest.chars().nth(2) == Some('\'')) {
             // A character, and not a lifetime.
             let start = if rest[1..].starts_with('\\') { 3 } else { 2 };
-            rest.char_indices().skip(start).find(|(_, quote)| *quote == '\'').map_or(rest.len(), |(at, _)| at + 1)
+            rest.char_indices()
+                .skip(start)
+                .find(|(_, quote)| *quote == '\'')
+                .map_or(rest.len(), |(at, _)| at + 1)
         } else {
             0
         };
@@ -159,7 +168,8 @@ fn sources(root: &Path) -> Vec<(String, String)> {
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root).expect("it lies there").to_string_lossy().replace('\\', "/");
+                let name =
+                    path.strip_prefix(root).expect("it lies there").to_string_lossy().replace('\\', "/");
                 found.push((name, fs::read_to_string(&path).expect("the file can be read")));
             }
         }
@@ -174,7 +184,9 @@ fn the_sources_keep_the_arrows() {
     assert!(sources.iter().any(|(path, _)| path == "proto/connection.rs"), "the sources were found");
     let breaches: Vec<String> = sources
         .iter()
-        .flat_map(|(path, source)| breaches(path, source).into_iter().map(move |breach| format!("{path} {breach}")))
+        .flat_map(|(path, source)| {
+            breaches(path, source).into_iter().map(move |breach| format!("{path} {breach}"))
+        })
         .collect();
     assert_eq!(breaches, [] as [String; 0]);
     for path in UNSAFE {
@@ -213,7 +225,11 @@ fn bad_samples_are_seen() {
         ("driver/tokio/pump.rs", "use crate::{Message, proto};", "names a root re-export, crate::Message"),
         ("lib.rs", "let c = 'u'; let d = '\"'; unsafe {} // \"", "is unsafe"),
     ] {
-        assert!(breaches(path, source).contains(&breach.to_owned()), "{source}: {:?}", breaches(path, source));
+        assert!(
+            breaches(path, source).contains(&breach.to_owned()),
+            "{source}: {:?}",
+            breaches(path, source)
+        );
     }
 }
 
@@ -221,9 +237,18 @@ fn bad_samples_are_seen() {
 #[test]
 fn good_samples_pass() {
     for (path, source) in [
-        ("proto/frame.rs", "use std::{io, net_is_not_net}; io::ErrorKind::Other; use std::io::{IoSlice, ErrorKind};"),
-        ("proto/frame.rs", "//! use framecast::proto; let now = Instant::now(); unsafe\nuse crate::proto::Role;"),
-        ("proto/frame.rs", "const TEXT: &str = \"\\\" unsafe tokio crate::Config\"; #[expect(unsafe_code)] fn f<'a>() {}"),
+        (
+            "proto/frame.rs",
+            "use std::{io, net_is_not_net}; io::ErrorKind::Other; use std::io::{IoSlice, ErrorKind};",
+        ),
+        (
+            "proto/frame.rs",
+            "//! use framecast::proto; let now = Instant::now(); unsafe\nuse crate::proto::Role;",
+        ),
+        (
+            "proto/frame.rs",
+            "const TEXT: &str = \"\\\" unsafe tokio crate::Config\"; #[expect(unsafe_code)] fn f<'a>() {}",
+        ),
         ("proto/frame.rs", "const RAW: &str = r#\"unsafe \"tokio\" \"#; /* unsafe */"),
         ("proto/mask.rs", "unsafe { f() }"),
         ("handshake/head.rs", "use crate::proto::{Config, Role}; use super::fields;"),

@@ -157,7 +157,11 @@ fn data_after_our_close_is_dropped_and_pings_go_unanswered_until_the_peers_close
             ];
             pair.peer_sends(delivery, what);
             let (sent, answer) = (frame_of(1000, "bye"), Some(frame_of(1001, "")));
-            assert_eq!(pair.events(), [Got::ping("p"), Got::Closed(Cause::Local { sent, answer })], "{delivery:?}");
+            assert_eq!(
+                pair.events(),
+                [Got::ping("p"), Got::Closed(Cause::Local { sent, answer })],
+                "{delivery:?}"
+            );
             assert_eq!(pair.peer_reads(), [close(1000)]);
             assert!(pair.connection.is_clean());
             assert_eq!(pair.connection.stats().messages_received, 0);
@@ -218,7 +222,11 @@ fn nothing_can_be_sent_after_a_close_of_either_side() {
     for role in ROLES {
         for ours in [true, false] {
             let mut pair = Pair::open(role);
-            if ours { pair.closes(1000, "") } else { pair.peer_says(close_frame(1000)) }
+            if ours {
+                pair.closes(1000, "")
+            } else {
+                pair.peer_says(close_frame(1000))
+            }
             for flushed in [false, true] {
                 if flushed {
                     assert_eq!(pair.peer_reads(), [close(1000)]);
@@ -226,7 +234,9 @@ fn nothing_can_be_sent_after_a_close_of_either_side() {
                 assert_eq!(pair.connection.send("late", &mut pair.outbound), Err(SendError::Closed));
                 assert_eq!(pair.connection.ping(b"late"), Err(SendError::Closed));
                 assert_eq!(pair.connection.close(pair.now, CloseCode::NORMAL, ""), Err(SendError::Closed));
-                if !ours { break }
+                if !ours {
+                    break;
+                }
             }
             assert_eq!(pair.peer_reads().len(), usize::from(!ours));
         }
@@ -274,7 +284,10 @@ fn a_close_that_is_not_answered_is_cut_after_5_s() {
         pair.closes(1000, "");
         assert_eq!((pair.peer_reads(), pair.timeout_in()), (vec![close(1000)], Some(seconds(5))));
         pair.advance(millis(4999));
-        assert_eq!((pair.events(), pair.wants(), pair.connection.state()), (vec![], Want::Nothing, State::Closing));
+        assert_eq!(
+            (pair.events(), pair.wants(), pair.connection.state()),
+            (vec![], Want::Nothing, State::Closing)
+        );
         pair.advance(millis(1));
         assert_eq!(pair.events(), [Got::Closed(Cause::CloseUnanswered)]);
         assert_eq!(pair.cause().map(|cause| cause.code()), Some(CloseCode::ABNORMAL));
@@ -386,7 +399,11 @@ fn no_pong_of_ours_follows_our_close() {
                 pair.transport_takes(Some(room));
                 pair.peer_says(frame(OpCode::Ping).payload("first"));
                 pair.peer_says(frame(OpCode::Ping).payload("second"));
-                if ours { pair.closes(1000, "") } else { pair.peer_says(close_frame(1000)) }
+                if ours {
+                    pair.closes(1000, "")
+                } else {
+                    pair.peer_says(close_frame(1000))
+                }
                 pair.transport_takes(None);
                 let sent = [Sent::pong("first"), Sent::pong("second"), close(1000)];
                 assert_eq!(pair.peer_reads(), sent, "{role:?} {room} {ours}");

@@ -26,11 +26,7 @@ fn fails_with(role: Role, config: Config, what: &[Frame], error: ProtocolError) 
         pair.peer_sends(delivery, what);
         pair.peer_sends(delivery, canary());
         assert_eq!(pair.events().pop(), Some(Got::error(error)), "{role:?} {delivery:?} {what:?}");
-        assert_eq!(
-            pair.peer_reads(),
-            [close(error.close_code().0)],
-            "{role:?} {delivery:?} {what:?}"
-        );
+        assert_eq!(pair.peer_reads(), [close(error.close_code().0)], "{role:?} {delivery:?} {what:?}");
         assert_eq!(pair.close_reason(), error.to_string());
         assert_eq!((pair.wants(), pair.connection.state()), (Want::ShutdownWrite, State::Closed));
     }
@@ -179,7 +175,11 @@ fn a_masked_payload_survives_every_split_and_every_place_in_the_buffer() {
         for delivery in Delivery::every(wire.len()) {
             let mut pair = Pair::open(Role::Server);
             pair.peer_sends(delivery, &wire);
-            assert_eq!(pair.events(), [Got::binary(vec![0x5a; align]), Got::binary(&payload)], "{delivery:?}");
+            assert_eq!(
+                pair.events(),
+                [Got::binary(vec![0x5a; align]), Got::binary(&payload)],
+                "{delivery:?}"
+            );
         }
     }
 }
@@ -391,7 +391,9 @@ fn empty_fragments_make_the_message_and_its_first_opcode_the_type() {
     let more = |payload: &str| frame(OpCode::Continuation).fin(false).payload(payload);
     let last = |payload: &str| frame(OpCode::Continuation).payload(payload);
     for role in ROLES {
-        for (opcode, got) in [(OpCode::Text, Got::text as fn(&str) -> Got), (OpCode::Binary, |bytes| Got::binary(bytes))] {
+        for (opcode, got) in
+            [(OpCode::Text, Got::text as fn(&str) -> Got), (OpCode::Binary, |bytes| Got::binary(bytes))]
+        {
             let first = |payload: &str| frame(opcode).fin(false).payload(payload);
             passes(role, &[first(""), more("a"), last("b")], &[got("ab")], &[]);
             passes(role, &[first("a"), more(""), last("b")], &[got("ab")], &[]);
@@ -428,10 +430,9 @@ fn a_type_that_is_not_taken_fails_with_1003() {
     let text_only = Config::builder().binary(false).build().expect("text is enough");
     let binary_only = Config::builder().text(false).build().expect("binary is enough");
     for role in ROLES {
-        for (config, refused, taken) in [
-            (&text_only, OpCode::Binary, OpCode::Text),
-            (&binary_only, OpCode::Text, OpCode::Binary),
-        ] {
+        for (config, refused, taken) in
+            [(&text_only, OpCode::Binary, OpCode::Text), (&binary_only, OpCode::Text, OpCode::Binary)]
+        {
             for fin in [true, false] {
                 let bad = frame(refused).fin(fin).payload("x");
                 fails_with(role, config.clone(), &[bad], ProtocolError::UnsupportedType);
@@ -557,7 +558,11 @@ fn bytes_and_messages_are_counted_once_whatever_the_delivery() {
             let mut pair = Pair::open(role);
             pair.peer_sends(delivery, &wire);
             let stats = pair.connection.stats();
-            assert_eq!((stats.bytes_received, stats.messages_received), (wire.len() as u64, 2), "{delivery:?}");
+            assert_eq!(
+                (stats.bytes_received, stats.messages_received),
+                (wire.len() as u64, 2),
+                "{delivery:?}"
+            );
         }
     }
 }

@@ -4,7 +4,9 @@ use framecast::proto::{
     Cause, Config, Limit, LimitError, OpCode, ProtocolError, Role, SendError, State, Want,
 };
 
-use crate::support::{Frame, Got, Joined, Pair, ROLES, Random, Sent, close, close_frame, frame, millis, seconds};
+use crate::support::{
+    Frame, Got, Joined, Pair, ROLES, Random, Sent, close, close_frame, frame, millis, seconds,
+};
 
 const NO_PONG: ProtocolError = ProtocolError::Limit(LimitError { limit: Limit::Pong, value: 20_000 });
 const TOO_SLOW: ProtocolError =
@@ -373,7 +375,11 @@ fn a_stall_behind_a_close_ends_it_once() {
         let mut pair = Pair::built(Role::Server, |config| config.close_within(seconds(60)));
         pair.transport_takes(Some(0));
         pair.sends_bytes(&[0; 100_000]);
-        if ours { pair.closes(1000, "") } else { pair.peer_says(close_frame(1000)) }
+        if ours {
+            pair.closes(1000, "")
+        } else {
+            pair.peer_says(close_frame(1000))
+        }
         pair.advance(seconds(10));
         assert_eq!(pair.connection.want(), Want::Abort);
         let events = pair.events();
@@ -386,10 +392,9 @@ fn a_stall_behind_a_close_ends_it_once() {
 #[test]
 fn an_unfinished_message_must_bring_30_kib_in_each_30_s() {
     for role in ROLES {
-        for opening in [
-            frame(OpCode::Binary).announcing(1 << 20),
-            frame(OpCode::Binary).fin(false).announcing(1 << 20),
-        ] {
+        for opening in
+            [frame(OpCode::Binary).announcing(1 << 20), frame(OpCode::Binary).fin(false).announcing(1 << 20)]
+        {
             for (brought, enough) in [(0, false), (1, false), ((30 << 10) - 1, false), (30 << 10, true)] {
                 let mut pair = Pair::built(role, |config| config.ping_every(None));
                 pair.peer_says(&opening);

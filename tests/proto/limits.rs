@@ -1,8 +1,6 @@
 //! Every limit that the core holds a peer or its own application to, just below, at, just above and at twice its value.
 
-use framecast::proto::{
-    Admission, Config, Limit, LimitError, OpCode, ProtocolError, Role, SendError, Want,
-};
+use framecast::proto::{Admission, Config, Limit, LimitError, OpCode, ProtocolError, Role, SendError, Want};
 
 use crate::support::{Delivery, Frame, Got, Pair, ROLES, Sent, close, close_frame, frame, millis};
 
@@ -12,9 +10,10 @@ fn limit(limit: Limit, value: u64) -> ProtocolError {
 
 /// `len` bytes in fragments of these many bytes at most, the last one with FIN.
 fn in_fragments(len: usize, of: usize) -> Vec<Frame> {
-    let mut frames: Vec<Frame> = vec![7; len].chunks(of.max(1)).map(|piece| {
-        frame(OpCode::Continuation).fin(false).payload(piece)
-    }).collect();
+    let mut frames: Vec<Frame> = vec![7; len]
+        .chunks(of.max(1))
+        .map(|piece| frame(OpCode::Continuation).fin(false).payload(piece))
+        .collect();
     frames.push(frame(OpCode::Continuation));
     frames[0] = frame(OpCode::Binary).fin(false).payload(vec![7; len.min(of)]);
     frames
@@ -26,7 +25,11 @@ fn a_message_of_exactly_the_limit_is_taken_and_one_byte_more_is_1009() {
     const L: usize = 1000;
     for role in ROLES {
         for len in [L - 1, L, L + 1, 2 * L] {
-            for what in [vec![frame(OpCode::Binary).payload(vec![7; len])], in_fragments(len, 100), in_fragments(len, 999)] {
+            for what in [
+                vec![frame(OpCode::Binary).payload(vec![7; len])],
+                in_fragments(len, 100),
+                in_fragments(len, 999),
+            ] {
                 for delivery in Delivery::SOME {
                     let mut pair = Pair::built(role, |config| config.message_bytes_max(L as u64));
                     pair.peer_sends(delivery, what.as_slice());
@@ -58,13 +61,23 @@ fn a_limits_header_alone_is_refused() {
 /// RFC 6455 §10.4 · config at 0, 1 and without a limit
 #[test]
 fn a_limit_of_zero_takes_empty_messages_and_the_greatest_takes_all() {
-    for (max, len, taken) in [(0, 0, true), (0, 1, false), (1, 1, true), (1, 2, false), (u64::MAX, 3000, true), (u64::from(u32::MAX), 3000, true)] {
+    for (max, len, taken) in [
+        (0, 0, true),
+        (0, 1, false),
+        (1, 1, true),
+        (1, 2, false),
+        (u64::MAX, 3000, true),
+        (u64::from(u32::MAX), 3000, true),
+    ] {
         for role in ROLES {
             let mut pair = Pair::built(role, |config| config.message_bytes_max(max));
             pair.peer_says(frame(OpCode::Text).payload("x".repeat(len)));
             assert_eq!(pair.error().is_none(), taken, "{max} {len}");
             let mut pair = Pair::built(role, |config| config.message_bytes_max(max));
-            pair.peer_says([frame(OpCode::Text).fin(false), frame(OpCode::Continuation).payload("x".repeat(len))]);
+            pair.peer_says([
+                frame(OpCode::Text).fin(false),
+                frame(OpCode::Continuation).payload("x".repeat(len)),
+            ]);
             assert_eq!(pair.error().is_none(), taken, "{max} {len}");
         }
     }
@@ -79,8 +92,11 @@ fn a_frame_of_exactly_the_limit_is_taken_and_one_byte_more_is_1009() {
             for delivery in Delivery::SOME {
                 let mut pair = Pair::built(role, |config| config.frame_bytes_max(L as u64));
                 pair.peer_sends(delivery, frame(OpCode::Binary).payload(vec![7; len]));
-                let expected =
-                    if len <= L { Got::binary(vec![7; len]) } else { Got::error(limit(Limit::FrameBytes, L as u64)) };
+                let expected = if len <= L {
+                    Got::binary(vec![7; len])
+                } else {
+                    Got::error(limit(Limit::FrameBytes, L as u64))
+                };
                 assert_eq!(pair.events(), [expected], "{len} {delivery:?}");
                 assert_eq!(pair.peer_reads().contains(&close(1009)), len > L);
             }
@@ -112,7 +128,11 @@ fn fragments_up_to_the_limit_are_taken_and_one_more_is_1008_empty_or_not() {
                     let mut pair = Pair::built(role, |config| config.fragments_max(L as u32));
                     pair.peer_sends(delivery, what.as_slice());
                     if count <= L {
-                        assert_eq!(pair.events(), [Got::text(&payload.repeat(count))], "{count} {delivery:?}");
+                        assert_eq!(
+                            pair.events(),
+                            [Got::text(&payload.repeat(count))],
+                            "{count} {delivery:?}"
+                        );
                     } else {
                         assert_eq!(pair.events(), [Got::error(limit(Limit::Fragments, L as u64))], "{count}");
                         assert_eq!(pair.peer_reads(), [close(1008)]);
@@ -163,7 +183,9 @@ fn control_frames_up_to_the_burst_are_taken_and_one_more_is_1008() {
 /// RFC 6455 §10.4 · catalogue: DS-22. The rate, to the frame: at 1,500 a second it once did not hold at all.
 #[test]
 fn control_frames_come_back_at_the_rate_and_no_faster() {
-    for (rate, burst) in [(1, 1), (3, 2), (50, 100), (999, 5), (1000, 5), (1500, 10), (2500, 7), (u16::MAX, u16::MAX)] {
+    for (rate, burst) in
+        [(1, 1), (3, 2), (50, 100), (999, 5), (1000, 5), (1500, 10), (2500, 7), (u16::MAX, u16::MAX)]
+    {
         let config = Config::builder().control_frames_per_second(rate).control_frames_burst(burst);
         let mut pair = Pair::with(Role::Server, config.ping_every(None).build().expect("a rate"));
         let mut taken = 0u64;
@@ -208,7 +230,10 @@ fn beyond_16_pongs_the_newest_takes_the_last_ones_place() {
             let pings: Vec<Frame> = (0..count).map(|at| frame(OpCode::Ping).payload([at])).collect();
             let mut pair = Pair::open(role);
             pair.peer_says(pings);
-            let expected: Vec<Sent> = (0..count.min(15)).chain((count > 15).then_some(count - 1)).map(|at| Sent::pong([at])).collect();
+            let expected: Vec<Sent> = (0..count.min(15))
+                .chain((count > 15).then_some(count - 1))
+                .map(|at| Sent::pong([at]))
+                .collect();
             assert_eq!(pair.peer_reads(), expected, "{count}");
         }
     }
@@ -217,7 +242,8 @@ fn beyond_16_pongs_the_newest_takes_the_last_ones_place() {
 /// RFC 6455 §5.5.3 · catalogue: DS-20. Those of one write that was not taken are apart from the 16 that wait.
 #[test]
 fn a_peer_that_pings_and_never_reads_makes_us_hold_few_pongs() {
-    let mut pair = Pair::built(Role::Server, |config| config.control_frames_burst(u16::MAX).pongs_pending_max(4));
+    let mut pair =
+        Pair::built(Role::Server, |config| config.control_frames_burst(u16::MAX).pongs_pending_max(4));
     pair.transport_takes(Some(0));
     for at in 0..10_000u32 {
         pair.peer_says(frame(OpCode::Ping).payload([vec![0; 121], at.to_be_bytes().to_vec()].concat()));
@@ -284,7 +310,9 @@ fn the_outbox_takes_messages_up_to_their_count_and_one_more_once_one_has_left() 
 /// DESIGN point 3 · the low mark
 #[test]
 fn admission_says_below_up_to_the_low_mark() {
-    for (len, expected) in [(97, Admission::Below), (98, Admission::Below), (99, Admission::Above), (196, Admission::Above)] {
+    for (len, expected) in
+        [(97, Admission::Below), (98, Admission::Below), (99, Admission::Above), (196, Admission::Above)]
+    {
         let mut pair = Pair::built(Role::Server, |config| config.outbox_bytes_low(100));
         assert_eq!(pair.connection.send(&vec![0; len][..], &mut pair.outbound), Ok(expected), "{len}");
     }

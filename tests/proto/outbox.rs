@@ -56,8 +56,12 @@ fn a_write_cut_at_every_offset_loses_nothing() {
             pair.sends("three");
         };
         let messages = [
-            Sent::text("one"), Sent::binary(&large), Sent::text(&"two".repeat(50)),
-            Sent::binary(&large), Sent::binary(&large), Sent::text("three"),
+            Sent::text("one"),
+            Sent::binary(&large),
+            Sent::text(&"two".repeat(50)),
+            Sent::binary(&large),
+            Sent::binary(&large),
+            Sent::text("three"),
         ];
         let mut pair = Pair::open(role);
         queue(&mut pair);
@@ -145,7 +149,8 @@ fn control_frames_overtake_what_is_queued_and_never_enter_a_frame() {
             pair.connection.ping(b"ours").expect("one fits");
             pair.peer_says(frame(OpCode::Ping).payload("theirs"));
             pair.transport_takes(None);
-            let mut expected = vec![Sent::text("the first message"), Sent::text("the other message"), Sent::text("last")];
+            let mut expected =
+                vec![Sent::text("the first message"), Sent::text("the other message"), Sent::text("last")];
             let at = room.div_ceil(frame_len);
             expected.splice(at..at, [Sent::pong("theirs"), Sent::ping("ours")]);
             assert_eq!(pair.peer_reads(), expected, "{role:?} {room}");
@@ -165,7 +170,11 @@ fn a_second_ping_is_refused_until_the_first_has_left_and_126_bytes_always_are() 
     pair.transport_takes(None);
     assert_eq!(pair.connection.ping(b""), Ok(()));
     assert_eq!(pair.peer_reads(), [Sent::ping([1; 125]), Sent::ping("")]);
-    assert_eq!(pair.timeout_in().map(|left| left > crate::support::seconds(15)), Some(true), "no pong is due");
+    assert_eq!(
+        pair.timeout_in().map(|left| left > crate::support::seconds(15)),
+        Some(true),
+        "no pong is due"
+    );
 }
 
 /// RFC 6455 §5.5.1 · catalogue: SN-07

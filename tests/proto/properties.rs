@@ -64,7 +64,8 @@ fn messages() -> impl Strategy<Value = Script> {
 
 fn deliveries(seed: u64, len: usize) -> Vec<Delivery> {
     let mut random = Random(seed);
-    let mut deliveries = vec![Delivery::Whole, Delivery::Random(seed), Delivery::Split(random.below(len + 1))];
+    let mut deliveries =
+        vec![Delivery::Whole, Delivery::Random(seed), Delivery::Split(random.below(len + 1))];
     if len < 20_000 {
         deliveries.push(Delivery::Bytes);
     }
@@ -73,9 +74,11 @@ fn deliveries(seed: u64, len: usize) -> Vec<Delivery> {
 
 /// Frames right and wrong, so that much of what is arbitrary gets past the first byte.
 fn rubbish() -> impl Strategy<Value = Vec<u8>> {
-    let frames = (0u8..16, prop::num::u8::ANY, prop::bool::weighted(0.9), prop::collection::vec(any::<u8>(), 0..30));
+    let frames =
+        (0u8..16, prop::num::u8::ANY, prop::bool::weighted(0.9), prop::collection::vec(any::<u8>(), 0..30));
     let frames = frames.prop_map(|(opcode, dice, fin, payload)| {
-        let mut frame = raw_frame(if dice < 230 { [0, 1, 2, 9, 10, 8][usize::from(opcode % 6)] } else { opcode });
+        let mut frame =
+            raw_frame(if dice < 230 { [0, 1, 2, 9, 10, 8][usize::from(opcode % 6)] } else { opcode });
         frame = frame.fin(fin).payload(payload);
         match dice % 40 {
             0 => frame.rsv(dice / 40 + 1),

@@ -35,7 +35,11 @@ fn large_payloads_come_out_the_same_read_straight_or_not() {
                     continue;
                 }
                 let what = [frame(OpCode::Binary).payload(&payload), frame(OpCode::Text).payload("behind")];
-                assert_eq!(both_ways(role, &what, size), [Got::binary(&payload), Got::text("behind")], "{len} {size}");
+                assert_eq!(
+                    both_ways(role, &what, size),
+                    [Got::binary(&payload), Got::text("behind")],
+                    "{len} {size}"
+                );
             }
         }
     }

@@ -10,7 +10,11 @@ fn fails_at(what: &[Frame], at: u64) {
         for delivery in Delivery::ALL {
             let mut pair = Pair::open(role);
             pair.peer_sends(delivery, what);
-            assert_eq!(pair.events(), [Got::error(ProtocolError::InvalidUtf8 { at })], "{delivery:?} {what:?}");
+            assert_eq!(
+                pair.events(),
+                [Got::error(ProtocolError::InvalidUtf8 { at })],
+                "{delivery:?} {what:?}"
+            );
             assert_eq!(pair.peer_reads(), [close(1007)], "{delivery:?} {what:?}");
         }
     }
@@ -28,10 +32,28 @@ fn more(payload: impl AsRef<[u8]>) -> Frame {
 #[test]
 fn text_that_is_not_utf8_fails_with_1007() {
     let bad: &[&[u8]] = &[
-        b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xed\xbf\xbf",
-        b"\xf0\x80\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xf8\x88\x80\x80\x80",
-        b"\xfc\x84\x80\x80\x80\x80", b"\xfe", b"\xff", b"\xfe\xfe\xff\xff", b"\x80", b"\xbf", b"\x80\xbf\x80",
-        b"\xc3A", b"\xe2\x82A", b"\xf0\x9f\x98A", b"\xed\xa0\x80\xed\xb0\x80",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xe0\x80\x80",
+        b"\xe0\x9f\xbf",
+        b"\xed\xa0\x80",
+        b"\xed\xbf\xbf",
+        b"\xf0\x80\x80\x80",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xf5\x80\x80\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\xfc\x84\x80\x80\x80\x80",
+        b"\xfe",
+        b"\xff",
+        b"\xfe\xfe\xff\xff",
+        b"\x80",
+        b"\xbf",
+        b"\x80\xbf\x80",
+        b"\xc3A",
+        b"\xe2\x82A",
+        b"\xf0\x9f\x98A",
+        b"\xed\xa0\x80\xed\xb0\x80",
     ];
     for bad in bad {
         fails_at(&[text(bad)], 0);
@@ -55,7 +77,7 @@ fn every_pair_of_bytes_is_judged_as_the_standard_library_does() {
                 for delivery in [Delivery::Whole, Delivery::Bytes, Delivery::Split(7)] {
                     let mut pair = Pair::open(Role::Server);
                     pair.peer_sends(delivery, text(&bytes));
-                    assert_eq!(pair.events(), [expected.clone()], "{bytes:x?} {delivery:?}");
+                    assert_eq!(pair.events(), std::slice::from_ref(&expected), "{bytes:x?} {delivery:?}");
                 }
             }
         }
@@ -65,7 +87,14 @@ fn every_pair_of_bytes_is_judged_as_the_standard_library_does() {
 /// RFC 6455 §8.1 · catalogue: UT-02
 #[test]
 fn noncharacters_nul_and_the_byte_order_mark_are_text() {
-    let fine = ["\0", "\u{fffe}", "\u{ffff}", "\u{10ffff}", "\u{feff}bom", "\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{10000}"];
+    let fine = [
+        "\0",
+        "\u{fffe}",
+        "\u{ffff}",
+        "\u{10ffff}",
+        "\u{feff}bom",
+        "\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{10000}",
+    ];
     for role in ROLES {
         for fine in fine {
             for delivery in Delivery::ALL {
@@ -155,10 +184,19 @@ fn a_bad_byte_at_any_place_of_any_length_is_found_where_it_is() {
             let bad = [0x80, 0xc3, 0xe2, 0xf0, 0xff][random.below(5)];
             let mut bytes = vec![b'a'; len];
             bytes[at] = bad;
-            for delivery in [Delivery::Whole, Delivery::Split(6 + at), Delivery::Split(7 + at), Delivery::Random(at as u64)] {
+            for delivery in [
+                Delivery::Whole,
+                Delivery::Split(6 + at),
+                Delivery::Split(7 + at),
+                Delivery::Random(at as u64),
+            ] {
                 let mut pair = Pair::open(Role::Server);
                 pair.peer_sends(delivery, text(&bytes));
-                assert_eq!(pair.error(), Some(ProtocolError::InvalidUtf8 { at: at as u64 }), "{len} {bad:x} {delivery:?}");
+                assert_eq!(
+                    pair.error(),
+                    Some(ProtocolError::InvalidUtf8 { at: at as u64 }),
+                    "{len} {bad:x} {delivery:?}"
+                );
             }
         }
     }

@@ -42,7 +42,10 @@ impl Joined {
         let until = self.client.now + duration;
         loop {
             self.exchange(Delivery::Whole);
-            let next = [&self.client, &self.server].into_iter().filter_map(|end| end.connection.poll_timeout()).min();
+            let next = [&self.client, &self.server]
+                .into_iter()
+                .filter_map(|end| end.connection.poll_timeout())
+                .min();
             let at = next.filter(|at| *at <= until).unwrap_or(until);
             let step = at.saturating_duration_since(self.client.now);
             self.client.advance(step);

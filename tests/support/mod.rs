@@ -18,12 +18,15 @@ use std::{
 
 use bytes::BufMut;
 use framecast::proto::{
-    Cause, Config, ConfigBuilder, Connection, Event, Inbound, Kind, Masks, Outbound, ProtocolError, Role, Want,
+    Cause, Config, ConfigBuilder, Connection, Event, Inbound, Kind, Masks, Outbound, ProtocolError, Role,
+    Want,
 };
 
 pub(crate) use delivery::Delivery;
 pub(crate) use joined::Joined;
-pub(crate) use wire::{Frame, KEY, Sent, Strict, Wire, close, close_frame, frame, may_be_on_the_wire, raw_frame};
+pub(crate) use wire::{
+    Frame, KEY, Sent, Strict, Wire, close, close_frame, frame, may_be_on_the_wire, raw_frame,
+};
 
 /// What an application was told, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +179,8 @@ impl Pair {
 
     /// The peer pongs every ping of ours that it has read.
     pub(crate) fn peer_answers_pings(&mut self) -> usize {
-        let pings: Vec<_> = self.peer_reads().into_iter().filter(|sent| matches!(sent, Sent::Ping(_))).collect();
+        let pings: Vec<_> =
+            self.peer_reads().into_iter().filter(|sent| matches!(sent, Sent::Ping(_))).collect();
         for ping in &pings {
             let Sent::Ping(payload) = ping else { continue };
             self.peer_says(frame(framecast::proto::OpCode::Pong).payload(payload));

@@ -41,7 +41,13 @@ pub(crate) fn frame(opcode: OpCode) -> Frame {
 
 /// A frame with any four bits for an opcode.
 pub(crate) fn raw_frame(opcode: u8) -> Frame {
-    Frame { first: 0x80 | opcode, payload: Vec::new(), mask: Mask::ByRole, form: Form::Shortest, announced: None }
+    Frame {
+        first: 0x80 | opcode,
+        payload: Vec::new(),
+        mask: Mask::ByRole,
+        form: Form::Shortest,
+        announced: None,
+    }
 }
 
 /// A Close with a code and no reason.
@@ -262,11 +268,8 @@ impl Strict {
             len => (u64::from(len), 2),
         };
         assert!(opcode < 8 || len <= 125, "a control frame of {len} bytes");
-        let (key, header) = if masked {
-            (*wire.get(header..)?.first_chunk::<4>()?, header + 4)
-        } else {
-            ([0; 4], header)
-        };
+        let (key, header) =
+            if masked { (*wire.get(header..)?.first_chunk::<4>()?, header + 4) } else { ([0; 4], header) };
         let len = header + usize::try_from(len).expect("we hold what we send");
         let payload = wire.get(header..len)?;
         let payload: Vec<u8> = payload.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]).collect();
@@ -299,7 +302,7 @@ impl Strict {
 /// RFC 6455 §7.4 and IANA's registry, written down once more.
 pub(crate) fn may_be_on_the_wire(code: u16) -> bool {
     match code {
-        1004 | 1005 | 1006 => false,
+        1004..=1006 => false,
         1000..=1014 => true,
         3000..=4999 => true,
         _ => false,
