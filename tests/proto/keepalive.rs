@@ -558,6 +558,12 @@ fn deadlines_that_stand_when_the_clock_is_renewed_keep_their_time() {
     pair.advance(3 * hour);
     pair.connection.pause_reading(pair.now, false);
     fails_in(&mut pair, 2 * hour, TOO_SLOW);
+    // The pong's: a ping that leaves within the hour before.
+    let mut pair =
+        Pair::built(Role::Server, |config| config.pong_within(2 * hour).ping_every(Some(seconds(50 * 60))));
+    pair.advance_answering(before);
+    pinged(&mut pair);
+    fails_in(&mut pair, 2 * hour, ProtocolError::Limit(LimitError { limit: Limit::Pong, value: 7_200_000 }));
 }
 
 /// DESIGN point 7 · catalogue: G-10

@@ -1,7 +1,9 @@
 //! The one way out: in order, whole frames, control frames ahead between them. Catalogue: 4.6, 10.1.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
-use framecast::proto::{Message, OpCode, Role, SendError};
+use framecast::proto::{Message, OpCode, Outbound, Role, SendError};
 
 use crate::support::{Pair, ROLES, Random, Sent, close, frame};
 
@@ -40,6 +42,21 @@ fn a_servers_hello_is_seven_bytes_and_a_clients_is_masked_with_a_fresh_key() {
     let (first, second) = bytes.split_at(11);
     assert_eq!((&first[..2], &second[..2]), (&[0x81, 0x85][..], &[0x81, 0x85][..]));
     assert_ne!(first[2..6], second[2..6], "each frame has its own key (RFC 6455 §5.3)");
+}
+
+/// RFC 6455 §5.3, §10.3 · catalogue: SN-01. With the keys that a driver lends unless told otherwise.
+#[test]
+fn by_default_no_two_frames_of_a_client_have_the_same_key() {
+    let mut keys = HashSet::new();
+    for _ in 0..2 {
+        let mut client = Pair::open(Role::Client);
+        client.outbound = Outbound::default();
+        for _ in 0..200 {
+            client.sends("x");
+            keys.insert(client.peer_reads_bytes()[2..6].to_vec());
+        }
+    }
+    assert!(keys.len() >= 399, "{} keys of 400", keys.len());
 }
 
 /// catalogue: ZC-14, ZC-16, FT-15
