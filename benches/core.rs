@@ -130,7 +130,6 @@ fn receive_by_target(server: &mut Connection, lent: &mut Inbound, now: Instant, 
         // A socket gives so much at a time.
         let (piece, rest) = left.split_at(left.len().min(buffer.remaining_mut()).min(256 << 10));
         buffer.put_slice(piece);
-        drop(buffer);
         drop(target);
         left = rest;
         let event = server.receive(now, &mut [], lent).1;
