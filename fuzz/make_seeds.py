@@ -9,7 +9,7 @@ import shutil
 
 HERE = pathlib.Path(__file__).parent / "seeds"
 CLIENT, SHAPED, ECHO, PARTS, LONG, SMALL, MIDDLE, TINY, NO_TEXT = 1, 2, 4, 8, 16, 32, 64, 96, 128
-CLOSE, PING, SEND, TIME, PAUSE, EOF = range(1, 7)
+CLOSE, PING, SEND, TIME, PAUSE, EOF, CLOSE_AND_WAIT = range(1, 8)
 KEY = bytes.fromhex("37fa213d")
 
 
@@ -98,6 +98,9 @@ def frames():
     yield "verdict_text_refused_unmasked", decoder(b"\x81\x05", NO_TEXT)
     yield "verdict_rsv1_unmasked", decoder(b"\xc1\x05", 0)
     yield "verdict_bad_text_behind_our_close", decoder(frame(0x81, b"a\xff") + close, action=CLOSE)
+    yield "answers_before_the_close", decoder(frame(0x89, b"slowly") + frame(0x89, b"b") + close, 0, writes=1)
+    yield "no_ping_behind_our_close", decoder(close, MIDDLE, action=CLOSE_AND_WAIT | 2 << 3)
+    yield "close_unanswered", decoder(hello, action=CLOSE_AND_WAIT | 4 << 3, place=11)
     yield "eof_inside_a_message", decoder(fragments, action=EOF, place=15)
     yield "large_fragments", shaped(shape(0x01, 5, 12), shape(0x89, 1, 2, b"hi"), shape(0x80, 5, 13), flags=ECHO)
     yield "large_frame_limit", shaped(shape(0x02, 3, 12), shape(0x00, 3, 12), shape(0x80, 3, 13), flags=MIDDLE | ECHO)

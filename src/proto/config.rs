@@ -202,7 +202,7 @@ impl ConfigBuilder {
         ping_every: Option<Duration>,
         /// Time for the pong that matches, from the ping's last byte written. Default 20 s; then 1008.
         ///
-        /// Begun again by write progress, and by bytes of an unfinished data frame, inside of which no pong can come.
+        /// Begun again by progress of writes that had to wait, and by bytes of an unfinished data frame, inside of which no pong can come.
         pong_within: Duration,
         /// The window in which an unfinished frame or message must bring
         /// [`incomplete_bytes_min`](Self::incomplete_bytes_min). Default 30 s; then 1008.

@@ -119,7 +119,9 @@ impl Connection {
         's: 'e,
     {
         let given = input.len();
-        if !matches!(self.closing, Closing::Open) && self.discard(given) {
+        let open = matches!(self.closing, Closing::Open);
+        if !open && !matches!(self.closing, Closing::Awaiting { .. }) {
+            self.discard(given);
             return (&mut [], None);
         }
         let rules = Rules {
@@ -130,7 +132,11 @@ impl Connection {
             now,
         };
         let (rest, found) = self.receiver.receive(rules, input, lent);
-        self.counts.bytes_received += (given - rest.len()) as u64;
+        let looked_at = given - rest.len();
+        self.counts.bytes_received += looked_at as u64;
+        if !open && self.close_was_flushed {
+            self.discard(looked_at);
+        }
         let event = match found {
             Ok(None) => {
                 self.excuse_if_inside_data(now);
@@ -158,7 +164,7 @@ impl Connection {
         if self.config.parts || !matches!(self.closing, Closing::Open) {
             return None;
         }
-        self.receiver.target()
+        self.receiver.target(&mut self.counts.bytes_received)
     }
 
     /// The peer ended TCP's other direction. Without a Close before it, that is the end (1006).
@@ -278,6 +284,8 @@ impl Connection {
             return Err(SendError::Closed);
         }
         self.outbox().push_close(Some(&sent));
+        // A ping of ours that came due would follow our Close; close_within is the deadline from here on.
+        self.keepalive.stop();
         let deadline = Deadline::after(self.clock.millis(now), self.config.close_within);
         self.closing = Closing::Awaiting { deadline, sent: Box::new(sent) };
         Ok(())
@@ -306,9 +314,10 @@ impl Connection {
             (false, Some(since)) => {
                 self.paused_millis = None;
                 let paused = (millis + 1).saturating_sub(since.get());
-                self.keepalive.resume(paused);
+                self.keepalive.resume(&self.config, millis, paused);
                 if let Some(partial) = self.receiver.partial() {
-                    partial.window_ends = partial.window_ends.later(paused);
+                    let whole = Deadline::after(millis, self.config.incomplete_window);
+                    partial.window_ends = partial.window_ends.later(paused).min(whole);
                 }
             }
             _ => {}
@@ -351,7 +360,9 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let paused = self.paused_millis.is_some();
         let window = if paused { Deadline::NEVER } else { self.receiver.window_ends() };
-        self.clock.instant(self.closing.deadline().min(self.keepalive.next(paused)).min(window))
+        let next = self.closing.deadline().min(self.keepalive.next(paused)).min(window);
+        let is_over = matches!(self.closing, Closing::Done { .. });
+        self.clock.instant(if is_over { next } else { next.min(Clock::RENEWAL) })
     }
 
     /// What to do with the transport, once [`poll_transmit`](Self::poll_transmit) has returned `None`.
@@ -434,7 +445,7 @@ impl Transmit<'_> {
         }
         counts.bytes_sent += written as u64;
         let millis = clock.millis(self.now);
-        keepalive.excuse(config, millis);
+        keepalive.excuse_if_waited(config, millis);
         if outbox.wrote(written) {
             keepalive.ping_left(config, millis, clock.micros(self.now));
         }
@@ -547,13 +558,9 @@ impl Connection {
         self.closing = Closing::Done { abort: true };
     }
 
-    /// Counts input that comes once our Close is out; whether it is to be thrown away unseen.
-    fn discard(&mut self, bytes: usize) -> bool {
-        let awaiting = matches!(self.closing, Closing::Awaiting { .. });
-        if !awaiting || self.close_was_flushed {
-            self.discarded = self.discarded.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        }
-        !awaiting
+    /// Counts input that comes once our Close is out.
+    fn discard(&mut self, bytes: usize) {
+        self.discarded = self.discarded.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }
 

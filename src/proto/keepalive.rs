@@ -16,8 +16,8 @@ pub(super) struct Keepalive {
     /// SplitMix64's state: jitter, and payloads that differ.
     random: u64,
     round_trip_micros: Option<std::num::NonZeroU32>,
-    /// Control frames that the peer may send now,
-    control_tokens: u16,
+    /// Thousandths of control frames that the peer may send now,
+    control_tokens: u32,
     /// counted at this time.
     control_counted_millis: u32,
 }
@@ -57,7 +57,7 @@ impl Keepalive {
             stall_due: Deadline::NEVER,
             random: seed,
             round_trip_micros: None,
-            control_tokens: config.control_frames_burst,
+            control_tokens: u32::from(config.control_frames_burst) * CONTROL_FRAME,
             control_counted_millis: now_millis,
         };
         keepalive.schedule_ping(config, now_millis);
@@ -136,6 +136,14 @@ impl Keepalive {
         }
     }
 
+    /// Some bytes were taken. That says something of the peer only if they had to wait: what the system's buffer takes at
+    /// once it takes of a peer that is gone, too, and pongs to one that pings on without an answer (catalogue: DS-24, FT-06).
+    pub(super) fn excuse_if_waited(&mut self, config: &Config, now_millis: u32) {
+        if self.stall_due < Deadline::after(now_millis, config.write_stall_after) {
+            self.excuse(config, now_millis);
+        }
+    }
+
     /// Bytes are offered to the transport, or some were taken: from now on `write_stall_after` may pass.
     pub(super) fn write_goes_on(&mut self, config: &Config, now_millis: u32) {
         self.stall_due = Deadline::after(now_millis, config.write_stall_after);
@@ -152,22 +160,15 @@ impl Keepalive {
 
     /// Takes one of the peer's tokens for control frames; whether there was one.
     pub(super) fn admit_control(&mut self, config: &Config, now_millis: u32) -> bool {
-        let rate = u32::from(config.control_frames_per_second);
         let elapsed = now_millis.saturating_sub(self.control_counted_millis);
-        let earned = u64::from(elapsed) * u64::from(rate) / 1000;
-        if earned > 0 {
-            let tokens = (u64::from(self.control_tokens) + earned).min(config.control_frames_burst.into());
-            self.control_tokens = tokens as u16;
-            // What is less than a token stays on the clock.
-            self.control_counted_millis = if tokens == u64::from(config.control_frames_burst) {
-                now_millis
-            } else {
-                self.control_counted_millis + (earned * 1000 / u64::from(rate)) as u32
-            };
-        }
-        let admitted = self.control_tokens > 0;
-        self.control_tokens = self.control_tokens.saturating_sub(1);
-        admitted
+        self.control_counted_millis = now_millis;
+        // So many frames a second are as many thousandths a millisecond: nothing is rounded.
+        let earned = elapsed.saturating_mul(config.control_frames_per_second.into());
+        let burst = u32::from(config.control_frames_burst) * CONTROL_FRAME;
+        self.control_tokens = self.control_tokens.saturating_add(earned).min(burst);
+        let left = self.control_tokens.checked_sub(CONTROL_FRAME);
+        self.control_tokens = left.unwrap_or(self.control_tokens);
+        left.is_some()
     }
 
     pub(super) fn round_trip(&self) -> Option<Duration> {
@@ -180,10 +181,11 @@ impl Keepalive {
         self.ping = Ping::Answered;
     }
 
-    /// We did not read for so long: the pong's time goes on from where it stood.
-    pub(super) fn resume(&mut self, paused_millis: u32) {
+    /// We did not read for so long: the pong's time goes on from where it stood. If it began meanwhile, it begins now.
+    pub(super) fn resume(&mut self, config: &Config, now_millis: u32, paused_millis: u32) {
         if let Ping::Sent { pong_due, .. } = &mut self.ping {
-            *pong_due = pong_due.later(paused_millis);
+            let whole = Deadline::after(now_millis, config.pong_within);
+            *pong_due = pong_due.later(paused_millis).min(whole);
         }
     }
 
@@ -197,3 +199,6 @@ impl Keepalive {
         }
     }
 }
+
+/// What one control frame costs, in thousandths.
+const CONTROL_FRAME: u32 = 1000;

@@ -207,7 +207,10 @@ impl Outbox {
     pub(super) fn slices(&self) -> Slices<'_> {
         let mut slices = Slices::default();
         slices.push(&self.control[self.control_written..]);
+        debug_assert!(self.frame_written == 0 || self.control.is_empty(), "control frames go between frames");
         let mut left = match self.frames.front() {
+            // Between frames they wait for control frames before them, and must not be overtaken: a Close may be next.
+            Some(_) if self.control_waits() && self.frame_written == 0 => 0,
             Some(frame) if self.control_waits() => frame - self.frame_written,
             _ => self.queued,
         };

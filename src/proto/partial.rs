@@ -3,7 +3,7 @@
 //!
 //! The assembly grows with bytes received, never with a length announced.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, buf::Limit};
 
 use super::{
     error::ProtocolError,
@@ -151,7 +151,7 @@ impl Partial {
                 *missing -= piece.len() as u64;
                 let (frame_ends, last) = (*missing == 0, *missing == 0 && *fin);
                 unmask_next(piece, key);
-                self.check(piece)?;
+                self.check(piece, !rules.drop_messages)?;
                 if frame_ends {
                     self.in_hand = InHand::NOTHING;
                 }
@@ -170,7 +170,9 @@ impl Partial {
         let copied = input.len().min(HEADER_BYTES_MAX - before);
         bytes[before..before + copied].copy_from_slice(&input[..copied]);
         let seen = before + copied;
-        let Some((header, header_len)) = FrameHeader::parse(&bytes[..seen], rules.role)? else {
+        let Some((header, header_len)) = FrameHeader::parse(&bytes[..seen], rules.role)
+            .map_err(|error| rules.first_error(bytes[0], self.open.is_some(), error))?
+        else {
             *len = seen as u8;
             take(input, copied);
             if seen > 0 {
@@ -203,11 +205,11 @@ impl Partial {
         Ok(Step::Header)
     }
 
-    /// Counts a piece of the open message, and checks it as far as it goes.
-    fn check(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+    /// Counts a piece of the open message, and, if it is to be told, checks it as far as it goes.
+    fn check(&mut self, piece: &[u8], is_told: bool) -> Result<(), ProtocolError> {
         self.window_bytes = self.window_bytes.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         let Some(open) = &mut self.open else { return Ok(()) };
-        if open.kind == Kind::Text {
+        if open.kind == Kind::Text && is_told {
             open.utf8.feed(piece, open.len).map_err(|at| ProtocolError::InvalidUtf8 { at })?;
         }
         open.len = open.len.saturating_add(piece.len() as u64);
@@ -247,19 +249,23 @@ impl Partial {
         None
     }
 
-    /// Where to read the rest of a large payload to.
-    pub(super) fn target(&mut self) -> Option<Target<'_>> {
+    /// Where to read the rest of a large payload to; `bytes_received` counts what comes.
+    pub(super) fn target<'c>(&'c mut self, bytes_received: &'c mut u64) -> Option<Target<'c>> {
         let InHand::Data { missing, .. } = self.in_hand else { return None };
         if missing < TARGET_MIN {
             return None;
         }
-        // Doubles what was received, so that a header's promise reserves no more than that.
-        let room = missing.min(self.assembly.len().max(TARGET_MIN as usize) as u64) as usize;
-        self.assembly.reserve(room);
+        // Doubles what was received, so that a header's promise reserves no more than that; and not before little is left
+        // of what was reserved, as the vector would double that.
+        let spare = (self.assembly.capacity() - self.assembly.len()) as u64;
+        if spare < missing.min(ROOM_MIN) {
+            let room = missing.min(self.assembly.len().max(TARGET_MIN as usize) as u64) as usize;
+            self.assembly.reserve(room);
+        }
         let limit = (self.assembly.capacity() - self.assembly.len())
             .min(usize::try_from(missing).unwrap_or(usize::MAX));
         let before = self.assembly.len();
-        Some(Target { partial: self, before, limit })
+        Some(Target { partial: self, before, limit, bytes_received })
     }
 }
 
@@ -272,11 +278,12 @@ pub struct Target<'c> {
     partial: &'c mut Partial,
     before: usize,
     limit: usize,
+    bytes_received: &'c mut u64,
 }
 
 impl Target<'_> {
     /// The buffer to append to: no more than belongs to the payload, and as much as is reserved.
-    pub fn buffer(&mut self) -> impl BufMut + '_ {
+    pub fn buffer(&mut self) -> Limit<&mut Vec<u8>> {
         let left = self.limit - (self.partial.assembly.len() - self.before);
         (&mut self.partial.assembly).limit(left)
     }
@@ -286,11 +293,12 @@ impl Drop for Target<'_> {
     fn drop(&mut self) {
         let mut assembly = std::mem::take(&mut self.partial.assembly);
         let piece = &mut assembly[self.before..];
+        *self.bytes_received += piece.len() as u64;
         if let InHand::Data { key, missing, .. } = &mut self.partial.in_hand {
             *missing -= piece.len() as u64;
             unmask_next(piece, key);
         }
-        if let Err(error) = self.partial.check(piece) {
+        if let Err(error) = self.partial.check(piece, true) {
             self.partial.in_hand = InHand::Failed(error);
         }
         self.partial.assembly = assembly;
@@ -299,6 +307,7 @@ impl Drop for Target<'_> {
 
 /// Splits up to `len` bytes off the front of `input`.
 fn take<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {
+    // The length first: what was taken out has none.
     let len = len.min(input.len());
     let (taken, rest) = std::mem::take(input).split_at_mut(len);
     *input = rest;
@@ -324,6 +333,8 @@ fn unmasked(payload: &[u8], key: Option<[u8; 4]>) -> Control {
 const OWNED_MIN: usize = 4 << 10;
 /// A payload that misses at least this much is read into its own buffer.
 const TARGET_MIN: u64 = 16 << 10;
+/// A target has at least this much room, or all that is missing.
+const ROOM_MIN: u64 = 4 << 10;
 /// A spare keeps an assembly buffer of up to this capacity.
 const ASSEMBLY_KEPT_MAX: usize = 8 << 10;
 /// Spares a thread keeps.

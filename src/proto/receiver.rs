@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{
     config::Config,
     error::{Limit, LimitError, ProtocolError},
-    frame::{FrameHeader, OpCode, Role},
+    frame::{FrameHeader, OpCode, Role, parse_first},
     mask::mask,
     message::{Control, Kind, Payload, Text},
     partial::{Inbound, Open, Partial, Step, Target},
@@ -67,7 +67,7 @@ impl Receiver {
             let (header, len) = match FrameHeader::parse(input, rules.role) {
                 Ok(Some(parsed)) => parsed,
                 Ok(None) => break,
-                Err(error) => return (&mut [], Err(error)),
+                Err(error) => return (&mut [], Err(rules.first_error(input[0], false, error))),
             };
             if let Err(error) = rules.check(&header, None) {
                 return (&mut [], Err(error));
@@ -116,7 +116,10 @@ impl Receiver {
                 }
                 Ok(Step::Piece(piece, last)) => {
                     let kind = partial.kind();
-                    if last && let Err(error) = partial.end() {
+                    if last
+                        && let Err(error) = partial.end()
+                        && !rules.drop_messages
+                    {
                         return (&mut [], Err(error));
                     }
                     if rules.drop_messages {
@@ -148,8 +151,8 @@ impl Receiver {
         }
     }
 
-    pub(super) fn target(&mut self) -> Option<Target<'_>> {
-        self.partial.as_mut()?.target()
+    pub(super) fn target<'c>(&'c mut self, bytes_received: &'c mut u64) -> Option<Target<'c>> {
+        self.partial.as_mut()?.target(bytes_received)
     }
 
     pub(super) fn partial(&mut self) -> Option<&mut Partial> {
@@ -197,6 +200,16 @@ impl Rules<'_> {
             return limit(Limit::FrameBytes, config.frame_bytes_max);
         }
         Ok(())
+    }
+
+    /// Of two rules that a header breaks, the one that its first byte breaks: what is told must not depend on how many
+    /// bytes came at once (catalogue: G-12).
+    #[cold]
+    pub(super) fn first_error(&self, first: u8, open: bool, error: ProtocolError) -> ProtocolError {
+        parse_first(first)
+            .and_then(|(_, rsv1, opcode)| self.check_first(first, rsv1, opcode, open))
+            .err()
+            .unwrap_or(error)
     }
 
     /// What the first byte proves, before the length is in.

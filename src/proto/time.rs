@@ -27,6 +27,9 @@ impl Clock {
         (deadline != Deadline::NEVER).then(|| self.epoch + Duration::from_millis(deadline.0.into()))
     }
 
+    /// When [`renew`](Self::renew) is due: a connection without another deadline would else outlive its clock.
+    pub(super) const RENEWAL: Deadline = Deadline((1 << 31) + 1);
+
     /// Moves the epoch on once 24 days have passed; returns by how many milliseconds, for [`Deadline::earlier`].
     pub(super) fn renew(&mut self, now: Instant) -> Option<u32> {
         (self.millis(now) > 1 << 31).then(|| {

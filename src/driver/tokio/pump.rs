@@ -217,7 +217,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let mut buffer = target.buffer();
         // `read_buf` fills what is uninitialised; its future holds nothing while it is pending.
         let read = pin!(self.stream.read_buf(&mut buffer)).poll(cx);
-        drop(buffer);
         drop(target);
         if let Poll::Ready(Ok(1..)) = read {
             with_lent(|lent| inner.feed(now, &mut [], &mut lent.inbound, &mut lent.inboxes));

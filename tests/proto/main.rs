@@ -1,0 +1,13 @@
+//! The protocol core through its one door, `proto::Connection`: RFC 6455 §5 to §8, without a socket.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod closing;
+mod frames;
+mod keepalive;
+mod limits;
+mod outbox;
+mod properties;
+mod target;
+mod text;
