@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::support::{
     BINARY, CLOSE, PING, Peer, REQUEST, TEXT, accept, acceptor, ask, close, close_payload, connect, echo,
-    frame, run, settle, watchdog,
+    frame, once, run, settle, watchdog,
 };
 
 fn told(end: &CloseInfo) -> (u16, &str, Initiator, bool) {
@@ -252,6 +252,41 @@ async fn a_panic_before_the_handlers_first_poll_is_told_as_1011() {
 
 /// RFC 6455 §7.4.1
 #[tokio::test]
+async fn a_panic_of_a_handler_that_gave_its_websocket_away_is_told_as_1011() {
+    let (give, given) = tokio::sync::oneshot::channel();
+    let (mut peer, running, _) = run(Config::default(), async |ws: WebSocket| {
+        drop(give.send(ws));
+        tokio::task::yield_now().await;
+        panic!("as the test wants");
+    })
+    .await;
+    let ws = given.await.expect("given");
+    assert_eq!(peer.next_close().await, 1011);
+    peer.send(&close(1011, "")).await;
+    assert!(running.await.expect_err("the panic goes on").is_panic());
+    assert_eq!(ws.try_send("late"), Err(SendError::Closed));
+}
+
+/// The end is told once our Close has left, and says then that it was clean · RFC 6455 §7.1.4
+#[tokio::test]
+async fn the_end_is_told_when_our_answer_has_left_and_not_before() {
+    let (mut ws, mut peer, gauge) = accept(Config::default()).await;
+    settle().await;
+    gauge.block();
+    peer.send(&close(1000, "")).await;
+    assert_eq!(ws.recv().await, None);
+    let mut closed = std::pin::pin!(ws.closed());
+    for _ in 0..3 {
+        settle().await;
+        assert!(once(closed.as_mut()).await.is_none());
+    }
+    gauge.unblock();
+    assert!(closed.await.clean);
+    assert_eq!(peer.next_close().await, 1000);
+}
+
+/// RFC 6455 §7.4.1
+#[tokio::test]
 async fn a_panic_of_a_spawned_user_is_told_as_1011() {
     let (ws, mut peer, _) = accept(Config::default()).await;
     let user = tokio::spawn(async move {
@@ -274,10 +309,17 @@ fn senders_learn_that_their_runtime_was_shut_down() {
     let (ws, _peer, _) = runtime.block_on(accept(Config::default()));
     let (_peer2, _running, _) = runtime.block_on(run(Config::default(), echo));
     let sender = ws.sender();
+    let (tell, told_to_wait) = std::sync::mpsc::channel();
     let waiting = std::thread::spawn(move || {
         let other = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        other.block_on(sender.closed())
+        other.block_on(async {
+            let mut closed = std::pin::pin!(sender.closed());
+            assert!(once(closed.as_mut()).await.is_none());
+            tell.send(()).expect("the test waits");
+            closed.await
+        })
     });
+    told_to_wait.recv().expect("it waits");
     runtime.shutdown_timeout(Duration::from_secs(5));
     let end = waiting.join().expect("no panic");
     assert_eq!(told(&end), (1006, "", Initiator::Transport, false));
@@ -356,6 +398,7 @@ async fn a_half_close_in_any_state_does_not_spin() {
             match state {
                 "closing" => drop(ws.close(CloseCode::AWAY, "").await),
                 "blocked" => {
+                    ws.recv().await;
                     ws.send(Message::binary(vec![0; 1000])).await.expect("open");
                     ws.closed().await;
                 }
@@ -366,6 +409,7 @@ async fn a_half_close_in_any_state_does_not_spin() {
         .await;
         if state == "blocked" {
             gauge.block();
+            peer.text("send").await;
         }
         settle().await;
         match state {
