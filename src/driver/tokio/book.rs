@@ -31,6 +31,9 @@ struct State {
     open: HashMap<u64, Weak<Shared>>,
     /// Everybody, the refused too.
     entries: usize,
+    /// Everybody but the refused: those who linger after a 503 take nobody's place, or a crowd that comes again and again
+    /// would keep itself out of an empty server (catalogue: HS-53).
+    admitted: usize,
 }
 
 impl Book {
@@ -52,7 +55,8 @@ impl Book {
         let id = state.next_id;
         state.next_id += 1;
         state.entries += 1;
-        let admitted = state.entries <= self.connections_max;
+        let admitted = state.admitted < self.connections_max;
+        state.admitted += usize::from(admitted);
         let oldest =
             if state.handshakes.len() >= self.handshakes_max { state.handshakes.pop_first() } else { None };
         state.handshakes.insert(id, None);
@@ -134,6 +138,7 @@ impl Drop for Entry {
         state.handshakes.remove(&self.id);
         state.open.remove(&self.id);
         state.entries -= 1;
+        state.admitted -= usize::from(self.admitted);
         drop(state);
         self.book.left.notify_waiters();
     }

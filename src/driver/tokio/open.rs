@@ -44,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        Run::new(self.pump, handler(self.websocket))
+        Run::new(self.pump, || handler(self.websocket))
     }
 
     /// The pump in a task of its own.

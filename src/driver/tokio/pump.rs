@@ -52,7 +52,7 @@ pub(super) const STEPS_A_TURN: usize = 64;
 impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// `early` is what came behind the head of the opening handshake.
     pub(super) fn new(stream: S, shared: Arc<Shared>, early: Vec<u8>, entry: Option<Entry>) -> Self {
-        let socket = Socket { stream, early, needs_flush: false, eof: false };
+        let socket = Socket { stream, early, needs_flush: false, write_failed: None, eof: false };
         Self { shared, socket, timer: Timer::default(), _entry: entry }
     }
 
@@ -76,21 +76,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         let now = now();
         let mut inner = self.shared.lock();
         inner.pump = PumpState::Awake;
+        let sent_before = inner.connection.stats().bytes_sent;
         let flushed = self.socket.write(cx, &mut inner, now).is_ready();
+        let wrote = inner.connection.stats().bytes_sent > sent_before;
         let (want, may_read) = (inner.connection.want(), inner.may_read(now));
         let ended = matches!(want, Want::Drop | Want::Abort);
         let over = ended || (flushed && inner.connection.state() == State::Closed);
-        let wakers = inner.wakers(over);
+        let wakers = inner.wakers(wrote, over);
         drop(inner);
         let mut progress = wake(cx, wakers);
         if ended {
             return Step::Done;
         }
+        let mut read = false;
         if may_read && want != Want::StopReading && !self.socket.eof {
-            progress |= self.socket.read(cx, &self.shared, now).is_ready();
+            read = self.socket.read(cx, &self.shared, now).is_ready();
         }
+        progress |= read;
         let mut inner = self.shared.lock();
+        // What the peer had sent before comes first, its Close perhaps (catalogue: RT-03); and the write's deadline stays.
+        if let Some(kind) = self.socket.write_failed
+            && !read
+            && !inner.is_paused()
+        {
+            inner.connection.handle_transport_error(kind);
+            progress = true;
+        }
         let reader = inner.wake_reader();
+        progress |= matches!(inner.pump, PumpState::Called);
         if !progress {
             if self.timer.poll(cx, inner.connection.poll_timeout()).is_ready() {
                 inner.connection.handle_timeout(self::now());
@@ -115,7 +128,7 @@ impl<S> Drop for Pump<S> {
     fn drop(&mut self) {
         let mut inner = self.shared.lock();
         inner.connection.handle_transport_error(io::ErrorKind::ConnectionAborted);
-        let wakers = inner.wakers(true);
+        let wakers = inner.wakers(true, true);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -127,12 +140,16 @@ struct Socket<S> {
     early: Vec<u8>,
     /// Written, and maybe held back by the stream.
     needs_flush: bool,
+    write_failed: Option<io::ErrorKind>,
     eof: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Writes until nothing is queued. Pending: the socket takes no more.
+    /// Writes until nothing is queued. Pending: the socket takes no more, for now or ever.
     fn write(&mut self, cx: &mut Context<'_>, inner: &mut Inner, now: Instant) -> Poll<()> {
+        if self.write_failed.is_some() {
+            return Poll::Pending;
+        }
         match with_lent(|lent| {
             while let Some(transmit) = inner.connection.poll_transmit(now, &mut lent.outbound) {
                 let slices = transmit.slices();
@@ -159,8 +176,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Poll::Ready(io::Result::Ok(()))
         }) {
             Poll::Ready(Err(error)) => {
-                inner.connection.handle_transport_error(error.kind());
-                Poll::Ready(())
+                self.write_failed = Some(error.kind());
+                Poll::Pending
             }
             written => written.map(drop),
         }

@@ -8,6 +8,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,6 +18,7 @@ use pin_project_lite::pin_project;
 use super::{
     close_info::CloseInfo,
     pump::{Pump, STEPS_A_TURN, Step},
+    shared::Shared,
 };
 use crate::proto::CloseCode;
 
@@ -27,17 +29,27 @@ pin_project! {
     /// Written out, as an `async fn` would hold both twice, and an idle connection is made of little else.
     #[must_use]
     pub(super) struct Run<S, F: Future> {
+        // None: it panicked before it was one.
         #[pin]
-        user: F,
-        pump: Pump<S>,
+        user: Option<F>,
+        // None: it is done, and the socket is dropped, however long the user goes on.
+        pump: Option<Pump<S>>,
+        shared: Arc<Shared>,
         output: Option<Result<F::Output, Box<dyn Any + Send>>>,
-        pumped: bool,
     }
 }
 
 impl<S, F: Future> Run<S, F> {
-    pub(super) fn new(pump: Pump<S>, user: F) -> Self {
-        Self { user, pump, output: None, pumped: false }
+    pub(super) fn new(pump: Pump<S>, user: impl FnOnce() -> F) -> Self {
+        let shared = pump.shared.clone();
+        let (user, output) = match catch_unwind(AssertUnwindSafe(user)) {
+            Ok(user) => (Some(user), None),
+            Err(panic) => {
+                shared.abandon(CloseCode::INTERNAL);
+                (None, Some(Err(panic)))
+            }
+        };
+        Self { user, pump: Some(pump), shared, output }
     }
 }
 
@@ -47,31 +59,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Run<S, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         for _ in 0..STEPS_A_TURN {
-            if this.output.is_none() {
-                match catch_unwind(AssertUnwindSafe(|| this.user.as_mut().poll(cx))) {
-                    Ok(Poll::Pending) if *this.pumped => return Poll::Pending,
+            if this.output.is_none()
+                && let Some(mut user) = this.user.as_mut().as_pin_mut()
+            {
+                match catch_unwind(AssertUnwindSafe(|| user.as_mut().poll(cx))) {
+                    Ok(Poll::Pending) if this.pump.is_none() => return Poll::Pending,
                     Ok(Poll::Pending) => {}
                     Ok(Poll::Ready(output)) => {
                         *this.output = Some(Ok(output));
-                        this.pump.shared.abandon(CloseCode::NORMAL);
+                        this.shared.abandon(CloseCode::NORMAL);
                     }
                     Err(panic) => {
                         *this.output = Some(Err(panic));
-                        this.pump.shared.abandon(CloseCode::INTERNAL);
+                        this.shared.abandon(CloseCode::INTERNAL);
                     }
                 }
             }
-            if *this.pumped {
+            let Some(pump) = this.pump else {
                 return match this.output.take() {
-                    Some(Ok(output)) => Poll::Ready((output, this.pump.shared.close_info())),
+                    Some(Ok(output)) => Poll::Ready((output, this.shared.close_info())),
                     Some(Err(panic)) => resume_unwind(panic),
                     None => Poll::Pending,
                 };
-            }
-            match this.pump.step(cx) {
+            };
+            match pump.step(cx) {
                 Step::Progress | Step::Ending => {}
                 Step::Pending => return Poll::Pending,
-                Step::Done => *this.pumped = true,
+                Step::Done => *this.pump = None,
             }
         }
         cx.waker().wake_by_ref();

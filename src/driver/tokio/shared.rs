@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
@@ -31,11 +32,69 @@ pub(super) struct Inner {
     reading_paused: bool,
     pub(super) pump: PumpState,
     reader: Option<Waker>,
-    /// Who waits for the outbox to drain.
-    writers: Vec<Waker>,
-    /// Who waits for the end.
-    watchers: Vec<Waker>,
+    /// Who else waits, and for what.
+    waiting: Vec<Waiter>,
+    tickets: u32,
     pub(super) end: End,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u32,
+    what: What,
+    waker: Waker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// Room in the outbox.
+    Room,
+    /// An empty outbox.
+    Flush,
+    /// The end.
+    End,
+}
+
+/// Who waits: a future, by a number that it gets when it first has to, or the sink, of which there is one.
+#[derive(Debug, Default)]
+pub(super) struct Ticket(u32);
+
+impl Ticket {
+    pub(super) const SINK: Self = Self(u32::MAX);
+}
+
+/// A wait that leaves no waker behind when it is given up: a connection lives long, and many may ask it for a while.
+#[derive(Debug)]
+pub(super) struct Wait<'s, F> {
+    shared: &'s Shared,
+    ticket: Ticket,
+    poll: F,
+}
+
+impl<'s, F> Wait<'s, F> {
+    pub(super) fn new(shared: &'s Shared, poll: F) -> Self {
+        Self { shared, ticket: Ticket::default(), poll }
+    }
+}
+
+impl<T, F> Future for Wait<'_, F>
+where
+    F: FnMut(&Shared, &mut Context<'_>, &mut Ticket) -> Poll<T> + Unpin,
+{
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Self { shared, ticket, poll } = self.get_mut();
+        poll(shared, cx, ticket)
+    }
+}
+
+impl<F> Drop for Wait<'_, F> {
+    fn drop(&mut self) {
+        if self.ticket.0 > 0 {
+            self.shared.lock().waiting.retain(|waiter| waiter.ticket != self.ticket.0);
+        }
+    }
 }
 
 /// Whether the pump has to be told that there is something to do.
@@ -43,6 +102,8 @@ pub(super) struct Inner {
 pub(super) enum PumpState {
     /// It runs, or will: whatever is queued now, it sees before it sleeps.
     Awake,
+    /// It runs, and something was queued meanwhile that it may have looked for already.
+    Called,
     Asleep(Waker),
 }
 
@@ -65,8 +126,8 @@ impl Shared {
                 reading_paused: false,
                 pump: PumpState::Awake,
                 reader: None,
-                writers: Vec::new(),
-                watchers: Vec::new(),
+                waiting: Vec::new(),
+                tickets: 0,
                 end: End::Open,
             }),
         }
@@ -116,6 +177,7 @@ impl Shared {
     pub(super) fn poll_send(
         &self,
         cx: &mut Context<'_>,
+        ticket: &mut Ticket,
         slot: &mut Option<Message>,
     ) -> Poll<Result<(), SendError>> {
         let Some(message) = slot.take() else { return Poll::Ready(Ok(())) };
@@ -131,7 +193,7 @@ impl Shared {
             return Poll::Ready(Err(SendError::Closed));
         }
         *slot = Some(message);
-        push(&mut inner.writers, cx.waker());
+        inner.wait(What::Room, ticket, cx.waker());
         Poll::Pending
     }
 
@@ -140,7 +202,7 @@ impl Shared {
         let mut inner = self.lock();
         inner.connection.close(now(), code, reason)?;
         // Whoever waits for room waits in vain.
-        let mut wakers = std::mem::take(&mut inner.writers);
+        let mut wakers = inner.who_waits(|what| what == What::Room);
         wakers.extend(inner.wake_pump());
         drop(inner);
         wake_all(wakers);
@@ -157,21 +219,21 @@ impl Shared {
     }
 
     /// Ready once everything queued was handed to the transport.
-    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         let mut inner = self.lock();
         if inner.connection.stats().queued_bytes == 0 || matches!(inner.end, End::Told(_)) {
             return Poll::Ready(());
         }
-        push(&mut inner.writers, cx.waker());
+        inner.wait(What::Flush, ticket, cx.waker());
         Poll::Pending
     }
 
-    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<CloseInfo> {
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<CloseInfo> {
         let mut inner = self.lock();
         if let End::Told(info) = &inner.end {
             return Poll::Ready((**info).clone());
         }
-        push(&mut inner.watchers, cx.waker());
+        inner.wait(What::End, ticket, cx.waker());
         Poll::Pending
     }
 
@@ -191,7 +253,7 @@ impl Shared {
         inner.reader = None;
         // An error says that it is closing already.
         let _ = inner.connection.close(now(), code, "");
-        let mut wakers = std::mem::take(&mut inner.writers);
+        let mut wakers = inner.who_waits(|what| what == What::Room);
         wakers.extend(inner.wake_pump());
         drop(inner);
         wake_all(wakers);
@@ -256,36 +318,60 @@ impl Inner {
         !paused
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.reading_paused
+    }
+
     /// Who is to be woken for what there is to read.
     pub(super) fn wake_reader(&mut self) -> Option<Waker> {
         let something = !self.inbox.is_empty() || !matches!(self.end, End::Open);
         something.then(|| self.reader.take()).flatten()
     }
 
-    /// Who is to be woken for room in the outbox or for the end, which is told once `over` says that our Close has left,
-    /// or never will.
-    pub(super) fn wakers(&mut self, over: bool) -> Vec<Waker> {
+    /// Who is to be woken for room in the outbox, if something was written, or for the end, which is told once `over` says
+    /// that our Close has left, or never will.
+    pub(super) fn wakers(&mut self, wrote: bool, over: bool) -> Vec<Waker> {
         if let Some(Event::Closed(cause)) = self.connection.poll_event() {
             self.end = End::Known(cause.into());
         }
         if over && let End::Known(cause) = &self.end {
             self.end = End::Told(CloseInfo::new((**cause).clone(), self.connection.is_clean()).into());
         }
-        let drained = self.connection.stats().queued_bytes <= self.connection.config().outbox_bytes_low;
         let mut wakers = Vec::new();
-        if drained || !matches!(self.end, End::Open) {
-            wakers.append(&mut self.writers);
-        }
-        if matches!(self.end, End::Told(_)) {
-            wakers.append(&mut self.watchers);
+        if !self.waiting.is_empty() {
+            let queued = self.connection.stats().queued_bytes;
+            let drained = wrote && queued <= self.connection.config().outbox_bytes_low;
+            let (known, told) = (!matches!(self.end, End::Open), matches!(self.end, End::Told(_)));
+            wakers = self.who_waits(|what| match what {
+                // Not for less than the mark alone: who waits for more room than there is would be woken for ever.
+                What::Room => drained || known,
+                What::Flush => queued == 0 || told,
+                What::End => told,
+            });
         }
         wakers.extend(self.wake_reader());
         wakers
     }
 
+    fn who_waits(&mut self, due: impl Fn(What) -> bool) -> Vec<Waker> {
+        self.waiting.extract_if(.., |waiter| due(waiter.what)).map(|waiter| waiter.waker).collect()
+    }
+
+    fn wait(&mut self, what: What, ticket: &mut Ticket, waker: &Waker) {
+        if ticket.0 == 0 {
+            // The sink's is left out.
+            self.tickets = self.tickets % (u32::MAX - 1) + 1;
+            ticket.0 = self.tickets;
+        }
+        match self.waiting.iter_mut().find(|waiter| waiter.ticket == ticket.0 && waiter.what == what) {
+            Some(waiter) => waiter.waker.clone_from(waker),
+            None => self.waiting.push(Waiter { ticket: ticket.0, what, waker: waker.clone() }),
+        }
+    }
+
     fn wake_pump(&mut self) -> Option<Waker> {
-        match std::mem::replace(&mut self.pump, PumpState::Awake) {
-            PumpState::Awake => None,
+        match std::mem::replace(&mut self.pump, PumpState::Called) {
+            PumpState::Awake | PumpState::Called => None,
             PumpState::Asleep(waker) => Some(waker),
         }
     }
@@ -300,12 +386,6 @@ fn store(place: &mut Option<Waker>, waker: &Waker) {
     match place {
         Some(stored) => stored.clone_from(waker),
         None => *place = Some(waker.clone()),
-    }
-}
-
-fn push(wakers: &mut Vec<Waker>, waker: &Waker) {
-    if !wakers.iter().any(|stored| stored.will_wake(waker)) {
-        wakers.push(waker.clone());
     }
 }
 

@@ -10,7 +10,10 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{close_info::CloseInfo, shared::Shared};
+use super::{
+    close_info::CloseInfo,
+    shared::{Shared, Ticket, Wait},
+};
 use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
 
 /// An open WebSocket: receives and sends messages.
@@ -142,7 +145,9 @@ impl Sender {
     ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
         // Not an `async fn`, which would hold the message twice.
         let mut message = Some(message.into());
-        poll_fn(move |cx| self.shared.poll_send(cx, &mut message))
+        Wait::new(&self.shared, move |shared: &Shared, cx: &mut Context<'_>, ticket: &mut Ticket| {
+            shared.poll_send(cx, ticket, &mut message)
+        })
     }
 
     /// Queues a message if there is room for it; needs no runtime.
@@ -156,7 +161,7 @@ impl Sender {
 
     /// Waits until everything queued was handed to the transport. Cancel safe.
     pub async fn flush(&self) {
-        poll_fn(|cx| self.shared.poll_flush(cx)).await;
+        Wait::new(&self.shared, Shared::poll_flush).await;
     }
 
     /// Sends a ping of the application's own; keepalive has its own.
@@ -177,7 +182,7 @@ impl Sender {
 
     /// Waits for the end, and says how it came. Cancel safe.
     pub async fn closed(&self) -> CloseInfo {
-        poll_fn(|cx| self.shared.poll_closed(cx)).await
+        Wait::new(&self.shared, Shared::poll_closed).await
     }
 
     /// Whether messages can be sent: no Close is queued, and no end is known.
@@ -221,7 +226,7 @@ impl Sink<Message> for WebSocket {
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Self { sender, held, .. } = self.get_mut();
         let mut message = held.take().map(|message| *message);
-        let sent = sender.shared.poll_send(cx, &mut message);
+        let sent = sender.shared.poll_send(cx, &mut Ticket::SINK, &mut message);
         *held = message.map(Box::new);
         sent
     }
@@ -238,7 +243,7 @@ impl Sink<Message> for WebSocket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         ready!(self.as_mut().poll_ready(cx))?;
-        self.sender.shared.poll_flush(cx).map(Ok)
+        self.sender.shared.poll_flush(cx, &mut Ticket::SINK).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
@@ -247,6 +252,6 @@ impl Sink<Message> for WebSocket {
             error => return Poll::Ready(error),
         }
         self.sender.close_or_closed(CloseCode::NORMAL, "")?;
-        self.sender.shared.poll_closed(cx).map(|_| Ok(()))
+        self.sender.shared.poll_closed(cx, &mut Ticket::SINK).map(|_| Ok(()))
     }
 }

@@ -1,0 +1,608 @@
+//! The opening handshake on sockets and pipes: bounds, deadlines, what is said and what is not.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use framecast::{
+    Acceptor, Config, Connector, Error, ErrorKind, Listen, Message, WebSocket,
+    handshake::{Endpoint, Refusal},
+    proto::Cause,
+};
+use http::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::{TcpListener, TcpStream},
+    time::{Duration, Instant, sleep, timeout},
+};
+
+use crate::support::{
+    BINARY, CLOSE, PIPE, Peer, REQUEST, TEXT, Tap, accept, acceptor, ask, bare_frame, close, close_payload, connect,
+    echo, frame, raw_frame, response_to, run, settle, watchdog,
+};
+
+/// What is answered to these bytes, whole, and the error that the server's application sees.
+async fn refused(bytes: &[u8]) -> (String, Error) {
+    watchdog();
+    let (ours, theirs) = duplex(64 << 20);
+    let mut peer = Peer::new(theirs);
+    peer.send(bytes).await;
+    let acceptor = acceptor(Config::default());
+    let (result, answer) = tokio::join!(acceptor.handshake(ours), async {
+        peer.half_close().await;
+        String::from_utf8(peer.rest().await).expect("ASCII")
+    });
+    (answer, result.err().expect("refused"))
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect(answer)
+}
+
+fn request_with(more: &str) -> Vec<u8> {
+    let text = std::str::from_utf8(REQUEST).expect("ASCII");
+    text.replace("\r\n\r\n", &format!("\r\n{more}\r\n")).into_bytes()
+}
+
+/// RFC 9112 §3 · catalogue: HS-50, HS-51, DS-01
+#[tokio::test]
+async fn a_head_that_is_too_big_is_refused_at_the_limit_and_not_read_further() {
+    let long_line = [b"GET /", &b"x".repeat(1 << 20)[..], b" HTTP/1.1\r\n"].concat();
+    let many_headers: String = (0..10_000).map(|n| format!("h{n}: v\r\n")).collect();
+    let long_name = format!("{}: v\r\n", "n".repeat(64 << 10));
+    let huge = format!("long: {}\r\n", "v".repeat(20 << 20));
+    for (bytes, expected) in [
+        (long_line, 414),
+        (request_with(&many_headers), 431),
+        (request_with(&long_name), 431),
+        (request_with(&huge), 431),
+    ] {
+        let (answer, error) = refused(&bytes).await;
+        assert_eq!(status(&answer), expected);
+        assert_eq!(error.kind(), ErrorKind::Rejected(StatusCode::from_u16(expected).expect("valid")));
+    }
+}
+
+/// The deadline is absolute, whatever drips in · catalogue: HS-52, DS-02
+#[tokio::test(start_paused = true)]
+async fn a_head_that_drips_in_is_told_408_at_the_deadline() {
+    let (ours, theirs) = duplex(PIPE);
+    let acceptor = acceptor(Config::default());
+    let started = Instant::now();
+    let mut peer = Peer::new(theirs);
+    let drip = async {
+        for byte in REQUEST {
+            sleep(Duration::from_secs(1)).await;
+            if peer.stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            if started.elapsed() > Duration::from_secs(11) {
+                break;
+            }
+        }
+        String::from_utf8(peer.rest().await).expect("ASCII")
+    };
+    let (result, answer) = tokio::join!(acceptor.handshake(ours), drip);
+    assert_eq!(result.err().expect("refused").kind(), ErrorKind::Timeout);
+    assert_eq!(status(&answer), 408);
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+}
+
+/// catalogue: HS-52, DS-03
+#[tokio::test(start_paused = true)]
+async fn who_sends_nothing_is_cut_in_silence_at_the_deadline() {
+    let (ours, theirs) = duplex(PIPE);
+    let acceptor = acceptor(Config::default());
+    let started = Instant::now();
+    let mut peer = Peer::new(theirs);
+    let (result, ()) = tokio::join!(acceptor.handshake(ours), async {
+        assert_eq!(peer.rest().await, b"");
+        assert_eq!(started.elapsed().as_secs(), 10);
+    });
+    assert_eq!(result.err().expect("refused").kind(), ErrorKind::Timeout);
+}
+
+/// catalogue: HS-70, HS-71, HS-72, V-48
+#[tokio::test]
+async fn nothing_after_a_refused_head_is_looked_at() {
+    let bad_version = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("Version: 13", "Version: 12");
+    let post = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET", "POST");
+    for (head, expected) in [(bad_version, 426), (post, 405)] {
+        let bytes = [head.as_bytes(), b"GET /admin HTTP/1.1\r\nHost: t\r\n\r\n", REQUEST].concat();
+        let (answer, _) = refused(&bytes).await;
+        assert_eq!(status(&answer), expected);
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    }
+}
+
+/// catalogue: HS-72, HS-73
+#[tokio::test]
+async fn a_right_request_behind_a_refusal_gets_nothing() {
+    let (ours, theirs) = duplex(PIPE);
+    let mut peer = Peer::new(theirs);
+    let handshake = tokio::spawn(async move { acceptor(Config::default()).handshake(ours).await.map(drop) });
+    peer.send(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    assert!(!peer.head().await.starts_with("HTTP/1.1 101"));
+    peer.send(REQUEST).await;
+    peer.half_close().await;
+    let rest = String::from_utf8(peer.rest().await).expect("ASCII");
+    assert!(!rest.contains("HTTP/1.1"), "{rest}");
+    assert!(handshake.await.expect("no panic").is_err());
+}
+
+/// RFC 6455 §4.1 · catalogue: HS-75
+#[tokio::test]
+async fn frames_in_the_segment_of_the_head_are_delivered() {
+    let many: Vec<u8> = (0..640).flat_map(|_| frame(BINARY, &[7; 100])).collect();
+    let half = frame(TEXT, b"half");
+    for (early, later, count) in [
+        (frame(TEXT, b"hello"), vec![], 1),
+        (half[..3].to_vec(), half[3..].to_vec(), 1),
+        (many[..60_000].to_vec(), many[60_000..].to_vec(), 640),
+    ] {
+        let (ours, theirs) = duplex(PIPE);
+        let running = tokio::spawn(async move { acceptor(Config::default()).run(ours, echo).await });
+        let mut peer = Peer::new(theirs);
+        peer.send(&[REQUEST, &early].concat()).await;
+        assert!(peer.head().await.starts_with("HTTP/1.1 101"));
+        peer.send(&later).await;
+        for _ in 0..count {
+            peer.next().await.expect("an echo");
+        }
+        peer.send(&close(1000, "")).await;
+        assert_eq!(peer.next_close().await, 1000);
+        drop(peer);
+        assert_eq!(running.await.expect("no panic").expect("opened").0, count);
+    }
+}
+
+/// catalogue: HS-76
+#[tokio::test]
+async fn garbage_in_the_segment_of_the_head_is_told_1002_behind_the_101() {
+    let (ours, theirs) = duplex(PIPE);
+    tokio::spawn(async move { acceptor(Config::default()).run(ours, echo).await });
+    let mut peer = Peer::new(theirs);
+    peer.send(&[REQUEST, b"GET / HTTP/1.1\r\n"].concat()).await;
+    assert!(peer.head().await.starts_with("HTTP/1.1 101"));
+    assert_eq!(peer.next_close().await, 1002);
+}
+
+/// catalogue: HS-77
+#[tokio::test]
+async fn an_end_right_behind_the_head_is_one_connection_with_one_end() {
+    let (ours, theirs) = duplex(PIPE);
+    let mut peer = Peer::new(theirs);
+    peer.send(&[REQUEST, &frame(TEXT, b"bye")].concat()).await;
+    peer.half_close().await;
+    let (count, end) = acceptor(Config::default()).run(ours, echo).await.expect("opened");
+    assert_eq!((count, end.cause), (1, Cause::Eof));
+    assert!(peer.head().await.starts_with("HTTP/1.1 101"));
+    assert_eq!(peer.next_text().await, "bye");
+}
+
+/// Nothing is read while the application makes up its mind; the deadline goes on · catalogue: HS-78
+#[tokio::test(start_paused = true)]
+async fn a_delayed_accept_reads_nothing_meanwhile_and_then_everything() {
+    let (ours, theirs) = duplex(16 << 10);
+    let (tap, gauge) = Tap::new(ours);
+    let server = tokio::spawn(async move {
+        let incoming = acceptor(Config::default()).handshake(tap).await?;
+        sleep(Duration::from_secs(5)).await;
+        incoming.run(echo_count).await
+    });
+    let mut peer = Peer::new(theirs);
+    peer.send(REQUEST).await;
+    let (mut reading, mut writing) = tokio::io::split(peer.stream);
+    let sending = tokio::spawn(async move {
+        for _ in 0..16 {
+            writing.write_all(&frame(BINARY, &vec![0; 65_000])).await.expect("read some time");
+        }
+        writing.write_all(&close(1000, "")).await.expect("read some time");
+        writing
+    });
+    sleep(Duration::from_secs(4)).await;
+    let polls = gauge.read_polls.load(SeqCst);
+    assert!(polls <= 4, "{polls} reads before the answer");
+    assert!(!sending.is_finished());
+    let mut answer = Vec::new();
+    reading.read_to_end(&mut answer).await.expect("an end");
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    drop((sending.await.expect("no panic"), reading));
+    assert_eq!(server.await.expect("no panic").expect("opened").0, 16);
+}
+
+async fn echo_count(mut ws: WebSocket) -> usize {
+    let mut count = 0;
+    while ws.recv().await.is_some() {
+        count += 1;
+    }
+    count
+}
+
+/// catalogue: HS-56, HS-78
+#[tokio::test(start_paused = true)]
+async fn an_accept_after_the_deadline_is_told_503() {
+    let (ours, theirs) = duplex(PIPE);
+    let mut peer = Peer::new(theirs);
+    peer.send(REQUEST).await;
+    let acceptor = acceptor(Config::default());
+    let incoming = acceptor.handshake(ours).await.expect("right");
+    sleep(Duration::from_secs(10)).await;
+    let (result, answer) = tokio::join!(incoming.accept(), async {
+        peer.half_close().await;
+        String::from_utf8(peer.rest().await).expect("ASCII")
+    });
+    assert_eq!(result.err().expect("too late").kind(), ErrorKind::Timeout);
+    assert_eq!(status(&answer), 503);
+    assert!(answer.to_ascii_lowercase().contains("retry-after:"), "{answer}");
+}
+
+/// catalogue: HS-79
+#[tokio::test(start_paused = true)]
+async fn a_101_that_is_not_taken_is_given_up_at_the_deadline() {
+    let (ours, theirs) = duplex(PIPE);
+    let (tap, gauge) = Tap::new(ours);
+    let mut peer = Peer::new(theirs);
+    peer.send(REQUEST).await;
+    gauge.block();
+    let started = Instant::now();
+    let error = acceptor(Config::default()).accept(tap).await.expect_err("not taken");
+    assert_eq!((error.kind(), started.elapsed().as_secs()), (ErrorKind::Timeout, 10));
+    assert_eq!(peer.rest().await, b"");
+}
+
+/// catalogue: HS-79
+#[tokio::test]
+async fn a_101_that_is_taken_a_byte_at_a_time_is_whole() {
+    let (ours, theirs) = duplex(1);
+    tokio::spawn(async move { acceptor(Config::default()).run(ours, echo).await });
+    let (mut reading, mut writing) = tokio::io::split(theirs);
+    tokio::spawn(async move { writing.write_all(REQUEST).await });
+    let mut head = vec![0; 129];
+    reading.read_exact(&mut head).await.expect("a 101");
+    assert!(head.starts_with(b"HTTP/1.1 101") && head.ends_with(b"\r\n\r\n"), "{}", String::from_utf8_lossy(&head));
+}
+
+/// The application sees the request, and answers as it likes · RFC 6455 §4.2.2
+#[tokio::test]
+async fn the_request_is_shown_and_the_answer_is_the_applications() {
+    let endpoint = Endpoint::new().subprotocols(["v2", "v1"]).expect("tokens");
+    let acceptor = Acceptor::new(Config::default(), endpoint);
+    let (ours, theirs) = duplex(PIPE);
+    let mut peer = Peer::new(theirs);
+    let text = String::from_utf8(request_with("Sec-WebSocket-Protocol: v1, v2\r\nCookie: a=b\r\n")).expect("ASCII");
+    peer.send(text.replace("GET /", "GET /room?id=7").as_bytes()).await;
+    let incoming = acceptor.handshake(ours).await.expect("right");
+    let request = incoming.request();
+    assert_eq!((request.path(), request.query(), request.host()), ("/room", Some("id=7"), "t"));
+    assert_eq!(request.headers()["cookie"], "a=b");
+    assert_eq!(request.subprotocols(), ["v1", "v2"]);
+    let incoming = incoming.header("x-node", "7").expect("a header").with_subprotocol(Some("v1")).expect("offered");
+    let ws = incoming.accept().await.expect("written");
+    assert_eq!(ws.subprotocol(), Some("v1"));
+    let head = peer.head().await.to_ascii_lowercase();
+    assert!(head.contains("\r\nx-node: 7\r\n") && head.contains("\r\nsec-websocket-protocol: v1\r\n"), "{head}");
+}
+
+/// RFC 6455 §4.2.2 · catalogue: HS-55
+#[tokio::test]
+async fn the_application_refuses_with_any_status_and_body() {
+    for (code, body) in [(401, "who are you?"), (404, ""), (302, "over there"), (599, "odd")] {
+        let (ours, theirs) = duplex(PIPE);
+        let mut peer = Peer::new(theirs);
+        peer.send(&[REQUEST, &frame(TEXT, b"too early")].concat()).await;
+        peer.half_close().await;
+        let acceptor = acceptor(Config::default());
+        let incoming = acceptor.handshake(ours).await.expect("right");
+        let status_code = StatusCode::from_u16(code).expect("valid");
+        let refusal = Refusal::new(status_code).header("x-why", "because").expect("a header").body(body);
+        let error = incoming.refuse(refusal).await;
+        assert_eq!(error.kind(), ErrorKind::Rejected(status_code));
+        let answer = String::from_utf8(peer.rest().await).expect("ASCII");
+        assert_eq!(status(&answer), code);
+        assert!(answer.contains("x-why: because") && answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    }
+}
+
+/// A client that still sends is not answered with a reset · RFC 6455 §7.1.1 · catalogue: CL-42, HS-70
+#[tokio::test]
+async fn a_refusal_arrives_although_the_client_still_sends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a client");
+            tokio::spawn(async move { acceptor(Config::default()).handshake(stream).await.map(drop) });
+        }
+    });
+    for _ in 0..100 {
+        let mut peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
+        peer.send(&[b"POST / HTTP/1.1\r\nHost: t\r\n\r\n", &[b'x'; 100_000][..]].concat()).await;
+        let mut answer = Vec::new();
+        peer.half_close().await;
+        peer.stream.read_to_end(&mut answer).await.expect("an end, and not a reset");
+        assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+// ---- the listener's counts
+
+/// catalogue: HS-53, FT-20
+#[tokio::test]
+async fn a_connection_above_the_cap_is_told_503_and_one_that_leaves_makes_room() {
+    watchdog();
+    let config = Config::builder().connections_max(Some(2)).handshakes_max(Some(10)).build().expect("valid");
+    let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    tokio::spawn(listener.serve(async |ws: WebSocket| drop(echo(ws).await)));
+    let mut first = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
+    let _second = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
+    // Refused, and in no hurry to leave.
+    let mut lingering = Vec::new();
+    for _ in 0..3 {
+        let mut third = Peer::new(TcpStream::connect(addr).await.expect("a server"));
+        third.send(REQUEST).await;
+        let head = third.head().await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: "), "{head}");
+        lingering.push(third);
+    }
+    first.send(&close(1000, "")).await;
+    assert_eq!(first.next_close().await, 1000);
+    assert_eq!(first.rest().await, b"");
+    drop(first);
+    // The server learns of it a moment later.
+    let in_time = timeout(Duration::from_millis(1500), async {
+        loop {
+            let mut next = Peer::new(TcpStream::connect(addr).await.expect("a server"));
+            next.send(REQUEST).await;
+            if next.head().await.starts_with("HTTP/1.1 101") {
+                return;
+            }
+        }
+    });
+    in_time.await.expect("who was refused takes no place");
+}
+
+/// catalogue: DS-02, DS-03, DS-07
+#[tokio::test]
+async fn the_oldest_unfinished_handshakes_are_cut_and_honest_clients_get_in() {
+    watchdog();
+    let config = Config::builder().connections_max(Some(1000)).handshakes_max(Some(10)).build().expect("valid");
+    let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    tokio::spawn(listener.serve(async |ws: WebSocket| drop(echo(ws).await)));
+    let mut silent = Vec::new();
+    for n in 0..100 {
+        let mut peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
+        if n % 2 == 0 {
+            peer.send(b"GET / HT").await;
+        }
+        silent.push(peer);
+        if n % 10 == 9 {
+            let mut honest = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
+            honest.text("in").await;
+            assert_eq!(honest.next_text().await, "in");
+        }
+    }
+    for peer in &mut silent[..80] {
+        assert_eq!(peer.rest().await, b"", "cut, and told nothing");
+    }
+    let mut youngest = silent.pop().expect("some");
+    youngest.send(REQUEST).await;
+    assert!(youngest.head().await.starts_with("HTTP/1.1 101"), "it sent nothing yet, and is let finish");
+}
+
+// ---- the client
+
+async fn answered(answer: &'static [u8]) -> Error {
+    watchdog();
+    let (ours, theirs) = duplex(1 << 20);
+    let mut peer = Peer::new(theirs);
+    let connector = Connector::default();
+    let (result, ()) = tokio::join!(connector.connect_over(ask("ws://t/"), ours), async {
+        peer.head().await;
+        peer.send(answer).await;
+        peer.half_close().await;
+    });
+    result.expect_err("no 101")
+}
+
+/// RFC 6455 §4.1 · catalogue: HC-01
+#[tokio::test]
+async fn a_client_is_told_status_headers_and_body_of_another_answer() {
+    let error = answered(b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslowgarbage").await;
+    assert_eq!(error.kind(), ErrorKind::Refused(StatusCode::TOO_MANY_REQUESTS));
+    let response = error.response().expect("there is one");
+    assert_eq!((&response.headers["retry-after"], &response.body[..]), (&"7".parse().expect("valid"), &b"slow"[..]));
+    let error = answered(b"HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\n\r\nuntil the end").await;
+    let response = error.response().expect("there is one");
+    assert_eq!((response.status, &response.body[..]), (StatusCode::FOUND, &b"until the end"[..]));
+    assert_eq!(answered(b"HTTP/1.1 101 Fine\r\nUpgrade: h2c\r\n\r\n").await.kind(), ErrorKind::InvalidResponse);
+    assert_eq!(answered(b"\x81\x02hi").await.kind(), ErrorKind::InvalidResponse);
+}
+
+/// One deadline for everything · catalogue: HC-08, HC-11
+#[tokio::test(start_paused = true)]
+async fn a_client_gives_up_at_its_deadline_whatever_drips_in() {
+    let head = format!("HTTP/1.1 101 Switching Protocols\r\nx: {}", "y".repeat(1000));
+    for answer in ["", &head, "HTTP/1.1 200 OK\r\n\r\nan endless body that goes on and on and on and on and on"] {
+        let (ours, theirs) = duplex(PIPE);
+        let started = Instant::now();
+        let mut peer = Peer::new(theirs);
+        let connector = Connector::default();
+        let drip = async {
+            peer.head().await;
+            for byte in answer.bytes() {
+                peer.send(&[byte]).await;
+                sleep(Duration::from_secs(1)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let error = tokio::select! {
+            result = connector.connect_over(ask("ws://t/"), ours) => result.expect_err("too late"),
+            () = drip => unreachable!(),
+        };
+        assert_eq!((error.kind(), started.elapsed().as_secs()), (ErrorKind::Timeout, 10), "{answer:.20}");
+    }
+}
+
+/// catalogue: HC-11
+#[tokio::test]
+async fn a_client_bounds_the_head_of_the_answer() {
+    let huge = format!("HTTP/1.1 101 Switching Protocols\r\nx: {}\r\n\r\n", "y".repeat(20 << 10));
+    let error = answered(Box::leak(huge.into_boxed_str()).as_bytes()).await;
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+}
+
+/// catalogue: HC-13
+#[tokio::test]
+async fn a_client_whose_server_ends_or_resets_at_any_byte_gets_an_error() {
+    watchdog();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let connector = Connector::default();
+    for reset in [true, false] {
+        for offset in 0..129 {
+            let (result, ()) = tokio::join!(connector.connect(ask(&url)), async {
+                let mut peer = Peer::new(listener.accept().await.expect("a client").0);
+                let head = peer.head().await;
+                let answer = response_to(&head);
+                assert_eq!(answer.len(), 129);
+                peer.send(&answer[..offset]).await;
+                if reset {
+                    peer.reset();
+                }
+            });
+            let kind = result.expect_err("cut off").kind();
+            assert!(
+                matches!(kind, ErrorKind::Io(io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)),
+                "{offset}: {kind:?}"
+            );
+        }
+    }
+}
+
+/// RFC 6455 §4.1 · catalogue: HC-50, V-65
+#[tokio::test]
+async fn a_client_receives_what_comes_in_the_segment_of_the_101() {
+    let many: Vec<u8> = (0..600).flat_map(|_| bare_frame(BINARY, &[7; 100])).collect();
+    let (mut ws, mut peer) = connect(Config::default(), &bare_frame(TEXT, b"hello")).await;
+    assert_eq!(ws.recv().await, Some(Message::text("hello")));
+    peer.send(&bare_frame(TEXT, b"more")).await;
+    assert_eq!(ws.recv().await, Some(Message::text("more")));
+
+    let (mut ws, mut peer) = connect(Config::default(), &bare_frame(TEXT, b"hello")[..4]).await;
+    peer.send(&bare_frame(TEXT, b"hello")[4..]).await;
+    assert_eq!(ws.recv().await, Some(Message::text("hello")));
+
+    let (mut ws, _peer) = connect(Config::default(), &many).await;
+    for _ in 0..600 {
+        assert_eq!(ws.recv().await.expect("open").len(), 100);
+    }
+
+    let first_and_last = [bare_frame(TEXT, b"hello"), bare_frame(CLOSE, &close_payload(1001, "bye"))].concat();
+    let (mut ws, mut peer) = connect(Config::default(), &first_and_last).await;
+    assert_eq!(ws.recv().await, Some(Message::text("hello")));
+    assert_eq!(ws.recv().await, None);
+    assert_eq!(peer.next_close().await, 1001);
+    drop(peer);
+    assert_eq!(ws.closed().await.reason, "bye");
+}
+
+/// RFC 6455 §5.1 · catalogue: HC-40
+#[tokio::test]
+async fn a_client_refuses_a_masked_frame() {
+    let (mut ws, mut peer) = connect(Config::default(), &raw_frame(0x81, b"hi", Some([1, 2, 3, 4]))).await;
+    assert_eq!(ws.recv().await, None);
+    assert_eq!(peer.next_close().await, 1002);
+}
+
+/// DESIGN "Drivers" · catalogue: HC-31
+#[tokio::test]
+async fn a_client_connects_by_name_and_by_ipv6_address() {
+    watchdog();
+    for (bind, host) in [("127.0.0.1:0", "localhost"), ("[::1]:0", "[::1]")] {
+        let Ok(listener) = Listen::new(acceptor(Config::default())).bind(bind).await else {
+            continue; // No IPv6 here.
+        };
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(listener.serve(async |ws: WebSocket| drop(echo(ws).await)));
+        let (answer, end) = Connector::default()
+            .run(ask(&format!("ws://{host}:{port}/")), async |mut ws: WebSocket| {
+                ws.send(Message::text("hi")).await.expect("open");
+                ws.recv().await
+            })
+            .await
+            .expect("a server");
+        assert_eq!((answer, end.clean), (Some(Message::text("hi")), true));
+    }
+}
+
+/// catalogue: G-10
+#[tokio::test]
+async fn a_client_that_finds_nobody_says_why() {
+    watchdog();
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound").port();
+    let error = Connector::default().connect(ask(&format!("ws://127.0.0.1:{port}/"))).await.expect_err("nobody");
+    assert_eq!(error.kind(), ErrorKind::Io(io::ErrorKind::ConnectionRefused));
+}
+
+/// Giving up a connect leaves nothing behind · catalogue: RT-11
+#[tokio::test]
+async fn a_connect_that_is_dropped_drops_its_stream() {
+    let (ours, theirs): (DuplexStream, DuplexStream) = duplex(PIPE);
+    let mut peer = Peer::new(theirs);
+    let connector = Connector::default();
+    assert!(crate::support::once(connector.connect_over(ask("ws://t/"), ours)).await.is_none());
+    peer.head().await;
+    assert_eq!(peer.rest().await, b"");
+}
+
+/// A handler that never ends is no reason to keep others from connecting · catalogue: DS-07
+#[tokio::test]
+async fn a_handler_that_hangs_before_its_answer_blocks_nobody() {
+    watchdog();
+    let listener = Listen::new(acceptor(Config::default())).bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let serving = listener.serve_requests_until(std::future::pending(), move |incoming| {
+        let first = count.fetch_add(1, SeqCst) == 0;
+        async move {
+            if first {
+                std::future::pending::<()>().await;
+            }
+            let _ = incoming.run(echo).await;
+        }
+    });
+    tokio::spawn(serving);
+    let mut stuck = Peer::new(TcpStream::connect(addr).await.expect("a server"));
+    stuck.send(REQUEST).await;
+    while asked.load(SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        let mut peer = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
+        peer.text("hi").await;
+        assert_eq!(peer.next_text().await, "hi");
+    }
+}
+
+/// What the wire has is what a handler of `accept` gets too · catalogue: HS-75
+#[tokio::test]
+async fn accept_and_run_agree_on_an_echo() {
+    let (mut ws, mut peer, _) = accept(Config::default()).await;
+    peer.text("hi").await;
+    let message = ws.recv().await.expect("open");
+    ws.send(message).await.expect("open");
+    assert_eq!(peer.next_text().await, "hi");
+    let (mut peer, _running, _) = run(Config::default(), echo).await;
+    peer.text("hi").await;
+    assert_eq!(peer.next_text().await, "hi");
+    settle().await;
+}
