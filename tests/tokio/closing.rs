@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::support::{
-    BINARY, CLOSE, PING, Peer, REQUEST, TEXT, accept, acceptor, ask, close, close_payload, connect, echo, frame,
-    run, settle, watchdog,
+    BINARY, CLOSE, PING, Peer, REQUEST, TEXT, accept, acceptor, ask, close, close_payload, connect, echo,
+    frame, run, settle, watchdog,
 };
 
 fn told(end: &CloseInfo) -> (u16, &str, Initiator, bool) {
@@ -33,7 +33,8 @@ fn told(end: &CloseInfo) -> (u16, &str, Initiator, bool) {
 #[tokio::test]
 async fn a_peers_close_is_echoed_once_and_told_with_its_reason() {
     let (mut peer, running, _) = run(Config::default(), echo).await;
-    peer.send(&[close(4001, "enough"), frame(TEXT, b"late"), frame(PING, b"late"), close(1000, "")].concat()).await;
+    peer.send(&[close(4001, "enough"), frame(TEXT, b"late"), frame(PING, b"late"), close(1000, "")].concat())
+        .await;
     let (opcode, payload) = peer.next().await.expect("the echo");
     assert_eq!((opcode, payload), (CLOSE, close_payload(4001, "")));
     assert_eq!(peer.next().await, None, "the server ends TCP first, and says nothing more");
@@ -58,10 +59,9 @@ async fn a_close_without_a_code_is_told_as_1005() {
 /// RFC 6455 §7.1.1 · catalogue: CL-23
 #[tokio::test]
 async fn our_close_that_is_answered_is_clean_and_has_the_answers_code() {
-    let (mut peer, running, _) = run(Config::default(), async |mut ws: WebSocket| {
-        ws.close(CloseCode::AWAY, "maintenance").await
-    })
-    .await;
+    let (mut peer, running, _) =
+        run(Config::default(), async |mut ws: WebSocket| ws.close(CloseCode::AWAY, "maintenance").await)
+            .await;
     assert_eq!(peer.next().await, Some((CLOSE, close_payload(1001, "maintenance"))));
     peer.send(&close(4999, "as you like")).await;
     assert_eq!(peer.rest().await, b"");
@@ -75,7 +75,8 @@ async fn our_close_that_is_answered_is_clean_and_has_the_answers_code() {
 #[tokio::test]
 async fn a_broken_rule_is_told_to_both() {
     let (mut peer, running, _) = run(Config::default(), echo).await;
-    peer.send(&[frame(TEXT, b"answer me"), vec![0x83, 0x80, 0, 0, 0, 0], frame(TEXT, b"late")].concat()).await;
+    peer.send(&[frame(TEXT, b"answer me"), vec![0x83, 0x80, 0, 0, 0, 0], frame(TEXT, b"late")].concat())
+        .await;
     assert_eq!(peer.next_text().await, "answer me");
     assert_eq!(peer.next_close().await, 1002);
     assert_eq!(peer.rest().await, b"");
@@ -98,7 +99,13 @@ async fn a_limit_is_told_to_both() {
     let end = running.await.expect("no panic").1;
     let limit = end.cause;
     assert!(
-        matches!(limit, Cause::Protocol(ProtocolError::Limit(LimitError { value: 1000, limit: Limit::MessageBytes | Limit::FrameBytes }))),
+        matches!(
+            limit,
+            Cause::Protocol(ProtocolError::Limit(LimitError {
+                value: 1000,
+                limit: Limit::MessageBytes | Limit::FrameBytes
+            }))
+        ),
         "{limit:?}"
     );
 }
@@ -113,7 +120,10 @@ async fn the_end_of_tcp_without_a_close_is_told_as_1006_after_what_came_before()
     assert_eq!(peer.next_text().await, "two");
     assert_eq!(peer.rest().await, b"");
     let (count, end) = running.await.expect("no panic");
-    assert_eq!((count, told(&end), end.cause.clone()), (2, (1006, "", Initiator::Transport, false), Cause::Eof));
+    assert_eq!(
+        (count, told(&end), end.cause.clone()),
+        (2, (1006, "", Initiator::Transport, false), Cause::Eof)
+    );
 }
 
 /// catalogue: CL-30, G-10
@@ -123,7 +133,10 @@ async fn a_close_that_is_not_answered_ends_after_five_seconds() {
     let started = Instant::now();
     let end = ws.close(CloseCode::NORMAL, "").await.expect("valid");
     assert!((5000..5100).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
-    assert_eq!((told(&end), end.cause.clone()), ((1006, "", Initiator::Local, false), Cause::CloseUnanswered));
+    assert_eq!(
+        (told(&end), end.cause.clone()),
+        ((1006, "", Initiator::Local, false), Cause::CloseUnanswered)
+    );
     assert_eq!(peer.next_close().await, 1000);
     assert_eq!(peer.rest().await, b"", "the end of TCP");
 }
@@ -180,7 +193,8 @@ async fn a_flood_after_our_close_is_read_no_further_than_the_bound() {
     assert_eq!(peer.next_close().await, 1000);
     let flood = frame(BINARY, &[0; 10_000]);
     let mut sent = 0;
-    while timeout(Duration::from_secs(60), peer.stream.write_all(&flood)).await.is_ok_and(|sent| sent.is_ok()) {
+    while timeout(Duration::from_secs(60), peer.stream.write_all(&flood)).await.is_ok_and(|sent| sent.is_ok())
+    {
         sent += flood.len();
     }
     // The pipe holds as much again.
@@ -252,7 +266,11 @@ async fn a_panic_of_a_spawned_user_is_told_as_1011() {
 #[test]
 fn senders_learn_that_their_runtime_was_shut_down() {
     watchdog();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let (ws, _peer, _) = runtime.block_on(accept(Config::default()));
     let (_peer2, _running, _) = runtime.block_on(run(Config::default(), echo));
     let sender = ws.sender();
@@ -281,7 +299,8 @@ async fn what_came_before_a_failed_write_is_received_and_the_peers_close_told() 
     .await;
     gauge.read_bytes_max.store(frame(TEXT, b"go").len(), SeqCst);
     gauge.fail_writes(io::ErrorKind::BrokenPipe);
-    peer.send(&[frame(TEXT, b"go"), frame(TEXT, b"one"), frame(TEXT, b"two"), close(1001, "gone")].concat()).await;
+    peer.send(&[frame(TEXT, b"go"), frame(TEXT, b"one"), frame(TEXT, b"two"), close(1001, "gone")].concat())
+        .await;
     drop(peer);
     let (got, end) = running.await.expect("no panic");
     assert_eq!(got, ["one", "two"]);

@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use crate::support::{
-    BINARY, CLOSE, PIPE, Peer, REQUEST, TEXT, Tap, accept, acceptor, ask, bare_frame, close, close_payload, connect,
-    echo, frame, raw_frame, response_to, run, settle, watchdog,
+    BINARY, CLOSE, PIPE, Peer, REQUEST, TEXT, Tap, accept, acceptor, ask, bare_frame, close, close_payload,
+    connect, echo, echo_all, frame, raw_frame, response_to, run, settle, watchdog,
 };
 
 /// What is answered to these bytes, whole, and the error that the server's application sees.
@@ -36,7 +36,7 @@ async fn refused(bytes: &[u8]) -> (String, Error) {
         peer.half_close().await;
         String::from_utf8(peer.rest().await).expect("ASCII")
     });
-    (answer, result.err().expect("refused"))
+    (answer, result.expect_err("refused"))
 }
 
 fn status(answer: &str) -> u16 {
@@ -87,7 +87,7 @@ async fn a_head_that_drips_in_is_told_408_at_the_deadline() {
         String::from_utf8(peer.rest().await).expect("ASCII")
     };
     let (result, answer) = tokio::join!(acceptor.handshake(ours), drip);
-    assert_eq!(result.err().expect("refused").kind(), ErrorKind::Timeout);
+    assert_eq!(result.expect_err("refused").kind(), ErrorKind::Timeout);
     assert_eq!(status(&answer), 408);
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }
@@ -103,13 +103,14 @@ async fn who_sends_nothing_is_cut_in_silence_at_the_deadline() {
         assert_eq!(peer.rest().await, b"");
         assert_eq!(started.elapsed().as_secs(), 10);
     });
-    assert_eq!(result.err().expect("refused").kind(), ErrorKind::Timeout);
+    assert_eq!(result.expect_err("refused").kind(), ErrorKind::Timeout);
 }
 
 /// catalogue: HS-70, HS-71, HS-72, V-48
 #[tokio::test]
 async fn nothing_after_a_refused_head_is_looked_at() {
-    let bad_version = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("Version: 13", "Version: 12");
+    let bad_version =
+        String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("Version: 13", "Version: 12");
     let post = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET", "POST");
     for (head, expected) in [(bad_version, 426), (post, 405)] {
         let bytes = [head.as_bytes(), b"GET /admin HTTP/1.1\r\nHost: t\r\n\r\n", REQUEST].concat();
@@ -237,7 +238,7 @@ async fn an_accept_after_the_deadline_is_told_503() {
         peer.half_close().await;
         String::from_utf8(peer.rest().await).expect("ASCII")
     });
-    assert_eq!(result.err().expect("too late").kind(), ErrorKind::Timeout);
+    assert_eq!(result.expect_err("too late").kind(), ErrorKind::Timeout);
     assert_eq!(status(&answer), 503);
     assert!(answer.to_ascii_lowercase().contains("retry-after:"), "{answer}");
 }
@@ -265,7 +266,11 @@ async fn a_101_that_is_taken_a_byte_at_a_time_is_whole() {
     tokio::spawn(async move { writing.write_all(REQUEST).await });
     let mut head = vec![0; 129];
     reading.read_exact(&mut head).await.expect("a 101");
-    assert!(head.starts_with(b"HTTP/1.1 101") && head.ends_with(b"\r\n\r\n"), "{}", String::from_utf8_lossy(&head));
+    assert!(
+        head.starts_with(b"HTTP/1.1 101") && head.ends_with(b"\r\n\r\n"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
 }
 
 /// The application sees the request, and answers as it likes · RFC 6455 §4.2.2
@@ -275,18 +280,23 @@ async fn the_request_is_shown_and_the_answer_is_the_applications() {
     let acceptor = Acceptor::new(Config::default(), endpoint);
     let (ours, theirs) = duplex(PIPE);
     let mut peer = Peer::new(theirs);
-    let text = String::from_utf8(request_with("Sec-WebSocket-Protocol: v1, v2\r\nCookie: a=b\r\n")).expect("ASCII");
+    let text =
+        String::from_utf8(request_with("Sec-WebSocket-Protocol: v1, v2\r\nCookie: a=b\r\n")).expect("ASCII");
     peer.send(text.replace("GET /", "GET /room?id=7").as_bytes()).await;
     let incoming = acceptor.handshake(ours).await.expect("right");
     let request = incoming.request();
     assert_eq!((request.path(), request.query(), request.host()), ("/room", Some("id=7"), "t"));
     assert_eq!(request.headers()["cookie"], "a=b");
     assert_eq!(request.subprotocols(), ["v1", "v2"]);
-    let incoming = incoming.header("x-node", "7").expect("a header").with_subprotocol(Some("v1")).expect("offered");
+    let incoming =
+        incoming.header("x-node", "7").expect("a header").with_subprotocol(Some("v1")).expect("offered");
     let ws = incoming.accept().await.expect("written");
     assert_eq!(ws.subprotocol(), Some("v1"));
     let head = peer.head().await.to_ascii_lowercase();
-    assert!(head.contains("\r\nx-node: 7\r\n") && head.contains("\r\nsec-websocket-protocol: v1\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nx-node: 7\r\n") && head.contains("\r\nsec-websocket-protocol: v1\r\n"),
+        "{head}"
+    );
 }
 
 /// RFC 6455 §4.2.2 · catalogue: HS-55
@@ -305,7 +315,10 @@ async fn the_application_refuses_with_any_status_and_body() {
         assert_eq!(error.kind(), ErrorKind::Rejected(status_code));
         let answer = String::from_utf8(peer.rest().await).expect("ASCII");
         assert_eq!(status(&answer), code);
-        assert!(answer.contains("x-why: because") && answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+        assert!(
+            answer.contains("x-why: because") && answer.ends_with(&format!("\r\n\r\n{body}")),
+            "{answer}"
+        );
     }
 }
 
@@ -339,7 +352,7 @@ async fn a_connection_above_the_cap_is_told_503_and_one_that_leaves_makes_room()
     let config = Config::builder().connections_max(Some(2)).handshakes_max(Some(10)).build().expect("valid");
     let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("bound");
-    tokio::spawn(listener.serve(async |ws: WebSocket| drop(echo(ws).await)));
+    tokio::spawn(listener.serve(echo_all));
     let mut first = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
     let _second = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
     // Refused, and in no hurry to leave.
@@ -372,10 +385,11 @@ async fn a_connection_above_the_cap_is_told_503_and_one_that_leaves_makes_room()
 #[tokio::test]
 async fn the_oldest_unfinished_handshakes_are_cut_and_honest_clients_get_in() {
     watchdog();
-    let config = Config::builder().connections_max(Some(1000)).handshakes_max(Some(10)).build().expect("valid");
+    let config =
+        Config::builder().connections_max(Some(1000)).handshakes_max(Some(10)).build().expect("valid");
     let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("bound");
-    tokio::spawn(listener.serve(async |ws: WebSocket| drop(echo(ws).await)));
+    tokio::spawn(listener.serve(echo_all));
     let mut silent = Vec::new();
     for n in 0..100 {
         let mut peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
@@ -415,14 +429,21 @@ async fn answered(answer: &'static [u8]) -> Error {
 /// RFC 6455 §4.1 · catalogue: HC-01
 #[tokio::test]
 async fn a_client_is_told_status_headers_and_body_of_another_answer() {
-    let error = answered(b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslowgarbage").await;
+    let error =
+        answered(b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslowgarbage").await;
     assert_eq!(error.kind(), ErrorKind::Refused(StatusCode::TOO_MANY_REQUESTS));
     let response = error.response().expect("there is one");
-    assert_eq!((&response.headers["retry-after"], &response.body[..]), (&"7".parse().expect("valid"), &b"slow"[..]));
+    assert_eq!(
+        (&response.headers["retry-after"], &response.body[..]),
+        (&"7".parse().expect("valid"), &b"slow"[..])
+    );
     let error = answered(b"HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\n\r\nuntil the end").await;
     let response = error.response().expect("there is one");
     assert_eq!((response.status, &response.body[..]), (StatusCode::FOUND, &b"until the end"[..]));
-    assert_eq!(answered(b"HTTP/1.1 101 Fine\r\nUpgrade: h2c\r\n\r\n").await.kind(), ErrorKind::InvalidResponse);
+    assert_eq!(
+        answered(b"HTTP/1.1 101 Fine\r\nUpgrade: h2c\r\n\r\n").await.kind(),
+        ErrorKind::InvalidResponse
+    );
     assert_eq!(answered(b"\x81\x02hi").await.kind(), ErrorKind::InvalidResponse);
 }
 
@@ -430,7 +451,9 @@ async fn a_client_is_told_status_headers_and_body_of_another_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_client_gives_up_at_its_deadline_whatever_drips_in() {
     let head = format!("HTTP/1.1 101 Switching Protocols\r\nx: {}", "y".repeat(1000));
-    for answer in ["", &head, "HTTP/1.1 200 OK\r\n\r\nan endless body that goes on and on and on and on and on"] {
+    for answer in
+        ["", &head, "HTTP/1.1 200 OK\r\n\r\nan endless body that goes on and on and on and on and on"]
+    {
         let (ours, theirs) = duplex(PIPE);
         let started = Instant::now();
         let mut peer = Peer::new(theirs);
@@ -505,7 +528,8 @@ async fn a_client_receives_what_comes_in_the_segment_of_the_101() {
         assert_eq!(ws.recv().await.expect("open").len(), 100);
     }
 
-    let first_and_last = [bare_frame(TEXT, b"hello"), bare_frame(CLOSE, &close_payload(1001, "bye"))].concat();
+    let first_and_last =
+        [bare_frame(TEXT, b"hello"), bare_frame(CLOSE, &close_payload(1001, "bye"))].concat();
     let (mut ws, mut peer) = connect(Config::default(), &first_and_last).await;
     assert_eq!(ws.recv().await, Some(Message::text("hello")));
     assert_eq!(ws.recv().await, None);
@@ -531,7 +555,7 @@ async fn a_client_connects_by_name_and_by_ipv6_address() {
             continue; // No IPv6 here.
         };
         let port = listener.local_addr().expect("bound").port();
-        tokio::spawn(listener.serve(async |ws: WebSocket| drop(echo(ws).await)));
+        tokio::spawn(listener.serve(echo_all));
         let (answer, end) = Connector::default()
             .run(ask(&format!("ws://{host}:{port}/")), async |mut ws: WebSocket| {
                 ws.send(Message::text("hi")).await.expect("open");
@@ -548,7 +572,8 @@ async fn a_client_connects_by_name_and_by_ipv6_address() {
 async fn a_client_that_finds_nobody_says_why() {
     watchdog();
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound").port();
-    let error = Connector::default().connect(ask(&format!("ws://127.0.0.1:{port}/"))).await.expect_err("nobody");
+    let error =
+        Connector::default().connect(ask(&format!("ws://127.0.0.1:{port}/"))).await.expect_err("nobody");
     assert_eq!(error.kind(), ErrorKind::Io(io::ErrorKind::ConnectionRefused));
 }
 

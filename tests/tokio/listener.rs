@@ -10,7 +10,7 @@ use tokio::{
     time::{Duration, Instant, timeout},
 };
 
-use crate::support::{PING, Peer, REQUEST, acceptor, close, echo, watchdog};
+use crate::support::{PING, Peer, REQUEST, acceptor, close, echo_all, watchdog};
 
 fn listen() -> Listen {
     watchdog();
@@ -41,7 +41,7 @@ async fn a_port_is_shared_where_both_ask_for_it() {
 /// A server that is started again binds, whatever connections of the last one linger
 #[tokio::test]
 async fn a_port_can_be_bound_again_right_after_a_shutdown() {
-    let (addr, stop, serving) = serve(async |ws: WebSocket| drop(echo(ws).await)).await;
+    let (addr, stop, serving) = serve(echo_all).await;
     let mut peer = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
     stop.send(()).expect("serving");
     assert_eq!(peer.next_close().await, 1001);
@@ -129,7 +129,7 @@ async fn a_shutdown_returns_in_time_though_peers_neither_read_nor_answer() {
 /// catalogue: FT-41
 #[tokio::test]
 async fn a_shutdown_with_nobody_there_returns_at_once() {
-    let (_, stop, serving) = serve(async |ws: WebSocket| drop(echo(ws).await)).await;
+    let (_, stop, serving) = serve(echo_all).await;
     stop.send(()).expect("serving");
     timeout(Duration::from_secs(1), serving).await.expect("at once").expect("no panic").expect("no error");
 }
@@ -164,7 +164,7 @@ async fn a_shutdown_reaches_connections_that_were_accepted_and_moved_elsewhere()
 /// A connect and close storm leaves a listener that listens · catalogue: DS-04
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_connects_and_resets_leaves_the_listener_alive() {
-    let (addr, stop, serving) = serve(async |ws: WebSocket| drop(echo(ws).await)).await;
+    let (addr, stop, serving) = serve(echo_all).await;
     for n in 0..500 {
         let peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
         if n % 2 == 0 { peer.reset() } else { drop(peer) }
@@ -175,5 +175,9 @@ async fn a_storm_of_connects_and_resets_leaves_the_listener_alive() {
     assert!(peer.next().await.is_some());
     drop(peer);
     stop.send(()).expect("serving");
-    timeout(Duration::from_secs(5), serving).await.expect("nobody is left").expect("no panic").expect("no error");
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .expect("nobody is left")
+        .expect("no panic")
+        .expect("no error");
 }

@@ -31,7 +31,8 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 /// The smallest request that is right.
-pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+pub(crate) const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 // ---- frames by hand
@@ -143,19 +144,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             if !self.more().await {
                 assert!(self.read.is_empty(), "ended inside a frame: {} bytes", self.read.len());
                 return None;
-            }
-        }
-    }
-
-    /// The next frame that is no ping; pings are answered.
-    pub(crate) async fn next_answering(&mut self) -> Option<(u8, Vec<u8>)> {
-        loop {
-            match self.next().await {
-                Some((PING, payload)) => {
-                    let pong = self.frame(PONG, &payload);
-                    self.send(&pong).await;
-                }
-                other => return other,
             }
         }
     }
@@ -291,7 +279,7 @@ impl Gauge {
     }
 
     fn stutter(&self, cx: &Context<'_>, kind: usize) -> bool {
-        let now = self.stutters.load(SeqCst) && self.stuttered[kind].fetch_add(1, SeqCst) % 2 == 0;
+        let now = self.stutters.load(SeqCst) && self.stuttered[kind].fetch_add(1, SeqCst).is_multiple_of(2);
         if now {
             cx.waker().wake_by_ref();
         }
@@ -443,10 +431,7 @@ pub(crate) async fn accept(config: Config) -> (WebSocket, Peer<DuplexStream>, Ar
     accept_over(config, PIPE).await
 }
 
-pub(crate) async fn accept_over(
-    config: Config,
-    bytes: usize,
-) -> (WebSocket, Peer<DuplexStream>, Arc<Gauge>) {
+pub(crate) async fn accept_over(config: Config, bytes: usize) -> (WebSocket, Peer<DuplexStream>, Arc<Gauge>) {
     watchdog();
     let (ours, theirs) = duplex(bytes);
     let (tap, gauge) = Tap::new(ours);
@@ -477,6 +462,11 @@ pub(crate) async fn echo(mut ws: WebSocket) -> usize {
         let Ok(()) = ws.send(message).await else { break };
     }
     count
+}
+
+/// [`echo`] for a listener, which wants nothing back.
+pub(crate) async fn echo_all(ws: WebSocket) {
+    echo(ws).await;
 }
 
 /// Lets everything happen that can happen without time passing.

@@ -30,8 +30,10 @@ fn authority(name: &str) -> Authority {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA");
     let key = KeyPair::generate().expect("a key");
-    let certificate =
-        CertificateParams::new(vec![name.to_owned()]).expect("a name").signed_by(&key, &issuer).expect("signed");
+    let certificate = CertificateParams::new(vec![name.to_owned()])
+        .expect("a name")
+        .signed_by(&key, &issuer)
+        .expect("signed");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(issuer.der().to_vec())).expect("a CA");
     let client = ClientConfig::builder_with_provider(provider.clone())
@@ -95,7 +97,8 @@ async fn a_wrong_name_and_an_unknown_authority_are_refused() {
     let stranger = authority("localhost").client;
     for (tls, host) in [(client, "127.0.0.1"), (stranger, "localhost")] {
         let connector = Connector::default().with_tls(tls);
-        let error = connector.connect(ask(&format!("wss://{host}:{port}/"))).await.expect_err("not to be trusted");
+        let error =
+            connector.connect(ask(&format!("wss://{host}:{port}/"))).await.expect_err("not to be trusted");
         assert_eq!(error.kind(), ErrorKind::Io(io::ErrorKind::InvalidData), "{error}");
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -50,6 +53,9 @@ const QUESTION: [u8; 26] = {
 };
 const ANSWER: usize = 22;
 
+/// Its configuration is shared by all connections.
+static ACCEPTOR: LazyLock<Acceptor> = LazyLock::new(Acceptor::default);
+
 async fn echo(mut ws: WebSocket) {
     while let Some(message) = ws.recv().await {
         let Ok(()) = ws.send(message).await else { break };
@@ -57,12 +63,12 @@ async fn echo(mut ws: WebSocket) {
 }
 
 async fn run(stream: TcpStream) {
-    let _ = Acceptor::default().run(stream, echo).await;
+    let _ = ACCEPTOR.run(stream, echo).await;
 }
 
 async fn accept(stream: TcpStream) {
-    if let Ok(ws) = Acceptor::default().accept(stream).await {
-        Box::pin(echo(ws)).await;
+    if let Ok(ws) = ACCEPTOR.accept(stream).await {
+        echo(ws).await;
     }
 }
 

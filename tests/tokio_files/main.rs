@@ -18,7 +18,8 @@ const PING: &[u8] = &[0x89, 0x80, 0, 0, 0, 0];
 /// · catalogue: FT-20, V-88
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_waits_out_emfile_without_spinning() {
-    let config = Config::builder().connections_max(Some(1000)).handshakes_max(Some(100)).build().expect("valid");
+    let config =
+        Config::builder().connections_max(Some(1000)).handshakes_max(Some(100)).build().expect("valid");
     let listener =
         Listen::new(Acceptor::new(config, Endpoint::new())).bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("bound");
@@ -44,7 +45,10 @@ async fn a_listener_waits_out_emfile_without_spinning() {
 
     drop(files);
     let mut head = [0; 12];
-    timeout(Duration::from_secs(3), waiting.read_exact(&mut head)).await.expect("in a second").expect("an answer");
+    timeout(Duration::from_secs(3), waiting.read_exact(&mut head))
+        .await
+        .expect("in a second")
+        .expect("an answer");
     assert_eq!(&head, b"HTTP/1.1 101");
     ping(&mut early).await;
     setrlimit(Resource::Nofile, limit).expect("as it was");

@@ -69,7 +69,8 @@ impl Acceptor {
         F: Future,
     {
         // What the handshake needs goes with its box; the connection lives longer, and there may be many.
-        Box::pin(self.handshake(stream)).await?.run(handler).await
+        let opened = Box::pin(async { self.handshake(stream).await?.0.open().await }).await?;
+        Ok(opened.run(handler).await)
     }
 
     /// Opens a connection; its I/O is done by a task that is spawned for it.
@@ -83,7 +84,8 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.handshake(stream).await?.accept().await
+        // In a box, as in `run`: it would stay in the task of the caller.
+        Box::pin(async { self.handshake(stream).await?.accept().await }).await
     }
 
     /// Reads the request, refuses what breaks a rule, and leaves the answer to you. Cancel safe: the stream is dropped.

@@ -62,7 +62,8 @@ impl Connector {
     /// See [`ErrorKind`](super::ErrorKind); what the server answered instead of the 101 is in
     /// [`Error::response`]. Redirects are not followed.
     pub async fn connect(&self, request: ClientRequest) -> Result<WebSocket, Error> {
-        self.within(async { self.open(&request, self.reach(request.url()).await?).await })
+        // In a box, as in `run`: it would stay in the task of the caller.
+        Box::pin(self.within(async { self.open(&request, self.reach(request.url()).await?).await }))
             .await
             .map(Opened::spawn)
     }
@@ -76,8 +77,8 @@ impl Connector {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        let opened =
-            self.within(async { self.open(&request, self.reach(request.url()).await?).await }).await?;
+        let opening = self.within(async { self.open(&request, self.reach(request.url()).await?).await });
+        let opened = Box::pin(opening).await?;
         Ok(opened.run(handler).await)
     }
 
@@ -89,7 +90,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.within(self.open(&request, stream)).await.map(Opened::spawn)
+        Box::pin(self.within(self.open(&request, stream))).await.map(Opened::spawn)
     }
 
     /// [`connect_over`](Self::connect_over), and runs `handler` and all I/O in this one task.

@@ -60,7 +60,9 @@ enum What {
 pub(super) struct Ticket(u32);
 
 impl Ticket {
-    pub(super) const SINK: Self = Self(u32::MAX);
+    pub(super) fn of_sink() -> Self {
+        Self(u32::MAX)
+    }
 }
 
 /// A wait that leaves no waker behind when it is given up: a connection lives long, and many may ask it for a while.

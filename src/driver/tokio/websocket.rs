@@ -226,7 +226,7 @@ impl Sink<Message> for WebSocket {
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Self { sender, held, .. } = self.get_mut();
         let mut message = held.take().map(|message| *message);
-        let sent = sender.shared.poll_send(cx, &mut Ticket::SINK, &mut message);
+        let sent = sender.shared.poll_send(cx, &mut Ticket::of_sink(), &mut message);
         *held = message.map(Box::new);
         sent
     }
@@ -243,7 +243,7 @@ impl Sink<Message> for WebSocket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         ready!(self.as_mut().poll_ready(cx))?;
-        self.sender.shared.poll_flush(cx, &mut Ticket::SINK).map(Ok)
+        self.sender.shared.poll_flush(cx, &mut Ticket::of_sink()).map(Ok)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
@@ -252,6 +252,6 @@ impl Sink<Message> for WebSocket {
             error => return Poll::Ready(error),
         }
         self.sender.close_or_closed(CloseCode::NORMAL, "")?;
-        self.sender.shared.poll_closed(cx, &mut Ticket::SINK).map(|_| Ok(()))
+        self.sender.shared.poll_closed(cx, &mut Ticket::of_sink()).map(|_| Ok(()))
     }
 }
