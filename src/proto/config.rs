@@ -5,61 +5,75 @@
 
 use std::{fmt, time::Duration};
 
-/// The limits and time-outs of a connection, checked; shared by all connections of an endpoint.
-///
-/// ```
-/// use framecast::proto::Config;
-/// use std::time::Duration;
-///
-/// let config = Config::builder()
-///     .message_bytes_max(64 << 10)
-///     .ping_every(Some(Duration::from_secs(25)))
-///     .build()?;
-/// assert_eq!(config.fragments_max, 1025);
-/// # Ok::<(), framecast::proto::ConfigError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each field has the documentation of the builder's setter of its name")]
-pub struct Config {
+macro_rules! config {
+    ($($knob:ident: $type:ty,)*) => {
+        /// The limits and time-outs of a connection, checked; shared by all connections of an endpoint.
+        ///
+        /// ```
+        /// use framecast::proto::Config;
+        /// use std::time::Duration;
+        ///
+        /// let config = Config::builder()
+        ///     .message_bytes_max(64 << 10)
+        ///     .ping_every(Some(Duration::from_secs(25)))
+        ///     .build()?;
+        /// assert_eq!(config.fragments_max(), 1025);
+        /// # Ok::<(), framecast::proto::ConfigError>(())
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $(pub(crate) $knob: $type,)*
+        }
+
+        /// What was set; the unit and the meaning of each are with the setter of its name in [`ConfigBuilder`].
+        impl Config {
+            $(#[doc = concat!("See [`ConfigBuilder::", stringify!($knob), "`].")]
+            pub fn $knob(&self) -> $type {
+                self.$knob
+            })*
+        }
+    };
+}
+
+config! {
     // messages
-    pub message_bytes_max: u64,
-    pub frame_bytes_max: u64,
-    pub fragments_max: u32,
-    pub parts: bool,
-    pub text: bool,
-    pub binary: bool,
-    pub inbound_messages_max: usize,
-    pub inbound_bytes_max: usize,
+    message_bytes_max: u64,
+    frame_bytes_max: u64,
+    fragments_max: u32,
+    parts: bool,
+    text: bool,
+    binary: bool,
+    inbound_messages_max: usize,
+    inbound_bytes_max: usize,
     // control frames
-    pub control_frames_per_second: u16,
-    pub control_frames_burst: u16,
-    pub pongs_pending_max: usize,
+    control_frames_per_second: u16,
+    control_frames_burst: u16,
+    pongs_pending_max: usize,
     // the opening handshake
-    pub head_bytes_max: usize,
-    pub request_line_bytes_max: usize,
-    pub headers_max: usize,
-    pub handshake_within: Duration,
-    pub tls_within: Duration,
+    head_bytes_max: usize,
+    request_line_bytes_max: usize,
+    headers_max: usize,
+    handshake_within: Duration,
+    tls_within: Duration,
     // keepalive and deadlines
-    pub ping_every: Option<Duration>,
-    pub pong_within: Duration,
-    pub incomplete_window: Duration,
-    pub incomplete_bytes_min: u32,
-    pub write_stall_after: Duration,
+    ping_every: Option<Duration>,
+    pong_within: Duration,
+    incomplete_window: Duration,
+    incomplete_bytes_min: u32,
+    write_stall_after: Duration,
     // closing
-    pub close_within: Duration,
-    pub linger_within: Duration,
-    pub linger_bytes_max: u32,
+    close_within: Duration,
+    linger_within: Duration,
+    linger_bytes_max: u32,
     // the outbox
-    pub outbox_bytes_low: usize,
-    pub outbox_bytes_max: usize,
-    pub outbox_messages_max: usize,
+    outbox_bytes_low: usize,
+    outbox_bytes_max: usize,
+    outbox_messages_max: usize,
     // a server's counts
-    pub connections_max: Option<usize>,
-    pub handshakes_max: Option<usize>,
+    connections_max: Option<usize>,
+    handshakes_max: Option<usize>,
     // leniencies
-    pub accept_long_lengths: bool,
+    accept_long_lengths: bool,
 }
 
 /// Builds a [`Config`]; starts from the defaults.

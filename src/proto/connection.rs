@@ -3,22 +3,27 @@
 //! What the parts beside this file find and keep comes together here: pings are answered, a broken rule becomes a Close,
 //! a deadline becomes an end.
 
+mod ending;
+mod transmit;
+
 use std::{io, num::NonZeroU32, sync::Arc, time::Instant};
 
 use super::{
-    close::{CloseCode, CloseFrame, truncate_reason},
+    close::{CloseCode, CloseFrame},
     closing::{Cause, Closing, State, Then, Want},
     config::Config,
-    error::{Limit, LimitError, ProtocolError, SendError},
+    error::{Limit, LimitError, SendError},
     frame::{OpCode, Role},
     keepalive::{Due, Keepalive},
     message::{Control, Event, Message, Outgoing},
-    outbox::{Body, Outbound, Outbox, Slices},
+    outbox::{Body, Outbound, Outbox},
     partial::{Inbound, Target},
     receiver::{Found, Receiver, Rules},
     stats::Stats,
     time::{Clock, Deadline},
 };
+
+pub use transmit::Transmit;
 
 /// A WebSocket connection that has been opened: RFC 6455 §5–§8 without a socket, a clock or a task.
 ///
@@ -419,149 +424,6 @@ pub enum Admission {
     Below,
     /// More than `outbox_bytes_low` waits: a considerate sender lets it drain.
     Above,
-}
-
-/// Bytes that wait to be written.
-#[derive(Debug)]
-pub struct Transmit<'c> {
-    connection: &'c mut Connection,
-    now: Instant,
-}
-
-impl Transmit<'_> {
-    /// The bytes, in order, for one vectored write.
-    #[inline]
-    pub fn slices(&self) -> Slices<'_> {
-        self.connection.outbox.as_ref().map_or_else(Slices::default, |outbox| outbox.slices())
-    }
-
-    /// Takes note that the first `written` bytes of the slices were written.
-    #[inline]
-    pub fn wrote(self, written: usize) {
-        let Connection { outbox, keepalive, config, clock, counts, .. } = self.connection;
-        let Some(outbox) = outbox else { return };
-        if written == 0 {
-            return;
-        }
-        counts.bytes_sent += written as u64;
-        let millis = clock.millis(self.now);
-        keepalive.excuse_if_waited(config, millis);
-        if outbox.wrote(written) {
-            keepalive.ping_left(config, millis, clock.micros(self.now));
-        }
-        if outbox.is_empty() {
-            keepalive.write_done();
-        } else {
-            keepalive.write_goes_on(config, millis);
-        }
-    }
-}
-
-/// How it ends.
-impl Connection {
-    fn receive_control(&mut self, now: Instant, opcode: OpCode, payload: Control) -> Event<'static> {
-        if opcode == OpCode::Close {
-            return Event::Closed(self.receive_close(now, &payload));
-        }
-        if !self.keepalive.admit_control(&self.config, self.clock.millis(now)) {
-            let value = self.config.control_frames_per_second.into();
-            let error = ProtocolError::Limit(LimitError { limit: Limit::ControlFrames, value });
-            return Event::Closed(self.fail(now, error));
-        }
-        if opcode == OpCode::Pong {
-            self.keepalive.pong(&payload, self.clock.micros(now));
-            return Event::Pong(payload);
-        }
-        if matches!(self.closing, Closing::Open) {
-            let pending_max = self.config.pongs_pending_max;
-            self.outbox().push_pong(payload, pending_max);
-        }
-        Event::Ping(payload)
-    }
-
-    fn receive_close(&mut self, now: Instant, payload: &[u8]) -> Cause {
-        let frame = match CloseFrame::parse(payload) {
-            Ok(frame) => frame,
-            Err(error) => return self.fail(now, error),
-        };
-        self.close_was_received = true;
-        let then = if self.role == Role::Server { Then::Shutdown } else { Then::AwaitEof };
-        match self.end(now, then) {
-            Some(sent) => Cause::Local { sent: *sent, answer: frame },
-            None => {
-                // The code is echoed, the reason is not: what the peer said is no news to it (RFC 6455 §5.5.1).
-                let echo = frame.as_ref().map(|frame| CloseFrame { code: frame.code, reason: "".into() });
-                self.outbox().push_close(echo.as_ref());
-                Cause::Peer(frame)
-            }
-        }
-    }
-
-    /// The end came with input, and our Close is not written yet.
-    fn may_answer(&self) -> bool {
-        matches!(self.closing, Closing::Flushing { .. })
-            && self.outbox.as_ref().is_some_and(|outbox| outbox.close_waits())
-    }
-
-    /// Fails the connection (RFC 6455 §7.1.7): a Close behind what is queued, unless one is; then nothing more is read.
-    fn fail(&mut self, now: Instant, error: ProtocolError) -> Cause {
-        if self.end(now, Then::Shutdown).is_none() {
-            let reason = truncate_reason(&error.to_string()).into();
-            self.outbox().push_close(Some(&CloseFrame { code: error.close_code(), reason }));
-        }
-        Cause::Protocol(error)
-    }
-
-    fn fail_by_time(&mut self, now: Instant, limit: LimitError) {
-        if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
-            let cause = self.fail(now, ProtocolError::Limit(limit));
-            self.ended = Some(Box::new(cause));
-        }
-    }
-
-    /// The end is known: what is queued leaves, within the closing handshake's time. Returns our Close, if one is out.
-    fn end(&mut self, now: Instant, then: Then) -> Option<Box<CloseFrame>> {
-        self.receiver.stop();
-        self.keepalive.stop();
-        let deadline = Deadline::after(self.clock.millis(now), self.config.close_within);
-        match std::mem::replace(&mut self.closing, Closing::Flushing { deadline, then }) {
-            Closing::Awaiting { deadline, sent } => {
-                self.closing = Closing::Flushing { deadline, then };
-                Some(sent)
-            }
-            _ => None,
-        }
-    }
-
-    /// Everything that was queued is with the transport, our Close too if there is one.
-    fn flushed(&mut self, now: Instant) {
-        self.close_was_flushed = true;
-        if let Closing::Flushing { deadline, then } = self.closing {
-            match then {
-                Then::Shutdown => self.closing = Closing::Shutting { deadline },
-                Then::AwaitEof => self.linger(now),
-                Then::Drop => self.closing = Closing::Done { abort: false },
-            }
-        }
-    }
-
-    fn linger(&mut self, now: Instant) {
-        let deadline = Deadline::after(self.clock.millis(now), self.config.linger_within);
-        self.closing = Closing::Lingering { deadline };
-    }
-
-    /// Ends at once; what is queued is lost.
-    fn cut(&mut self) {
-        self.receiver.stop();
-        self.keepalive.stop();
-        self.keepalive.write_done();
-        self.closing = Closing::Done { abort: true };
-    }
-
-    /// Counts input that comes once our Close is out.
-    fn discard(&mut self, bytes: usize) {
-        self.discarded = self.discarded.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-    }
 }
 
 /// What the parts need of each other.

@@ -34,7 +34,11 @@ impl Outbound {
     /// Takes back an emptied outbox, unless there are enough or it has grown beyond what is worth keeping.
     pub(super) fn give_back(&mut self, outbox: Box<Outbox>) {
         debug_assert!(outbox.is_empty());
-        if self.spare.len() < SPARE_MAX && outbox.cork.capacity() <= CORK_KEPT_MAX {
+        let frames = outbox.frames.capacity() + outbox.splices.capacity();
+        if self.spare.len() < SPARE_MAX
+            && outbox.cork.capacity() <= CORK_KEPT_MAX
+            && frames <= FRAMES_KEPT_MAX
+        {
             self.spare.push(outbox);
         }
     }
@@ -80,6 +84,8 @@ pub(super) struct Outbox {
     /// Pongs and pings, encoded: they leave before anything else does.
     control: Vec<u8>,
     control_written: usize,
+    /// How many pongs are among them.
+    pongs_staged: usize,
     /// The encoded control frames have our ping among them.
     ping_leaves: bool,
 }
@@ -149,7 +155,8 @@ impl Outbox {
     /// Queues a pong, or, where `pending_max` wait, puts it in the last one's place (RFC 6455 §5.5.3). A peer that pings
     /// without reading would otherwise grow our outbox by 125 bytes at a time (catalogue: DS-20).
     pub(super) fn push_pong(&mut self, payload: Control, pending_max: usize) {
-        if self.pongs.len() >= pending_max {
+        // Those that are encoded wait as well. One can always be told: the newest.
+        if self.pongs.len() >= pending_max.saturating_sub(self.pongs_staged).max(1) {
             self.pongs.pop_back();
         }
         self.pongs.push_back(payload);
@@ -191,6 +198,7 @@ impl Outbox {
         if !self.control_waits() || !self.control.is_empty() || self.frame_written > 0 {
             return;
         }
+        self.pongs_staged = self.pongs.len();
         while let Some(payload) = self.pongs.pop_front() {
             encode_control(&mut self.control, OpCode::Pong, &payload, key());
         }
@@ -239,6 +247,7 @@ impl Outbox {
         if control_is_out {
             self.control.clear();
             self.control_written = 0;
+            self.pongs_staged = 0;
         }
         self.wrote_data(written - of_control);
         control_is_out && std::mem::take(&mut self.ping_leaves)
@@ -350,8 +359,10 @@ fn encode_control(into: &mut Vec<u8>, opcode: OpCode, payload: &[u8], key: Optio
 
 /// An owned payload from here on is spliced and not copied: below, a copy is cheaper than a slice of its own.
 const SPLICE_MIN: usize = 4 << 10;
-/// A spare outbox keeps a cork of up to this capacity.
+/// A spare outbox keeps a cork of up to this capacity,
 const CORK_KEPT_MAX: usize = 64 << 10;
+/// and room for so many frames.
+const FRAMES_KEPT_MAX: usize = 4 << 10;
 /// Spare outboxes a thread keeps.
 const SPARE_MAX: usize = 32;
 /// Slices a write is given at most; the kernel takes 1,024.
