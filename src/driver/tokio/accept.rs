@@ -76,7 +76,9 @@ impl Acceptor {
     /// Opens a connection; its I/O is done by a task that is spawned for it.
     ///
     /// Convenient, and a little dearer than [`run`](Self::run). It batches as well while its user is a spawned task too, and
-    /// less so in the body of `#[tokio::main]`, which is no worker's.
+    /// less so in the body of `#[tokio::main]`, which is no worker's. On several
+    /// workers another one may take the pump first; that what came before an end can still be answered is then [`run`](Self::run)'s
+    /// promise alone.
     ///
     /// # Errors
     /// The connection did not open: see [`handshake`](Self::handshake).
