@@ -26,8 +26,9 @@
 //!
 //! # Tiers
 //!
-//! What is re-exported here is meant to stay. [`proto`] and [`handshake`] are for those who write a driver or a simulator,
-//! and may change with a minor version until 1.0.
+//! What is re-exported here is meant to stay. The rest of [`proto`] and [`handshake`] is for those who write a driver or a
+//! simulator, and may change with a minor version until 1.0. The feature `tls` gives the client `wss://`; the driver runs on
+//! Unix.
 
 pub mod driver;
 pub mod handshake;
@@ -36,9 +37,10 @@ pub mod proto;
 #[cfg(feature = "tokio")]
 pub use driver::tokio::{
     Acceptor, CloseInfo, Connector, Error, ErrorKind, Incoming, Initiator, Listen, Listener, Sender,
-    WebSocket, listen,
+    WebSocket, connect, listen,
 };
-pub use proto::{CloseCode, Config, Message, SendError, Utf8Bytes};
+pub use handshake::{ClientRequest, Endpoint, OriginPolicy, Refusal, Request, Url};
+pub use proto::{Cause, CloseCode, Config, ConfigError, Message, SendError, Stats, Utf8Bytes};
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

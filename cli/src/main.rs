@@ -5,7 +5,7 @@ mod server;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// WebSockets for the shell: servers to try clients with.
 #[derive(Parser)]
@@ -22,7 +22,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let command = match Cli::try_parse() {
+        Ok(Cli { command }) => command,
+        Err(error)
+            if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            // One line: clap's other ones are advice.
+            let text = error.to_string();
+            eprintln!("framecast: {}", text.lines().next().unwrap_or_default().trim_start_matches("error: "));
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
     let result = match command {
         Command::Echo(options) => echo::run(options),
     };

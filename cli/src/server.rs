@@ -106,7 +106,7 @@ impl Options {
     }
 }
 
-/// Resolves at SIGINT or SIGTERM.
+/// Resolves at SIGINT or SIGTERM; a second one ends the process at once.
 pub(crate) fn stopped() -> io::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
@@ -114,14 +114,22 @@ pub(crate) fn stopped() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(1);
+        });
     })
 }
 
 /// The line that scripts wait for.
 fn announce(addr: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on ws://{addr}/")?;
-    stdout.flush()
+    writeln!(stdout, "listening on ws://{addr}/")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
 }
 
 fn taken(listen: &str, error: io::Error) -> String {
@@ -142,15 +150,21 @@ fn subprotocol(text: &str) -> std::result::Result<String, String> {
 
 fn seconds(text: &str) -> std::result::Result<Duration, String> {
     match seconds_or_zero(text)? {
-        Duration::ZERO => Err("must be more than 0".into()),
+        duration if duration < Duration::from_millis(1) => Err("must be at least 0.001".into()),
         duration => Ok(duration),
     }
 }
 
 fn seconds_or_zero(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
-    if duration > SECONDS_MAX { Err("must be at most 12 days".into()) } else { Ok(duration) }
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if duration > SECONDS_MAX => Err("must be at most 12 days".into()),
+        Ok(duration) if !duration.is_zero() && duration < Duration::from_millis(1) => {
+            Err("must be at least 0.001".into())
+        }
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("not a number of seconds".into()),
+    }
 }
 
 /// What the engine's time-outs go up to.

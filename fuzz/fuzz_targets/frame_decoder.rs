@@ -443,11 +443,11 @@ impl Outcome {
             _ => 0,
         };
         assert!(
-            bytes as u64 <= config.message_bytes_max,
+            bytes as u64 <= config.message_bytes_max(),
             "{bytes} bytes where {} are the most",
-            config.message_bytes_max
+            config.message_bytes_max()
         );
-        assert!(config.parts || !matches!(event, Owned::Part { .. }), "parts were not asked for");
+        assert!(config.parts() || !matches!(event, Owned::Part { .. }), "parts were not asked for");
         self.log.push(event);
     }
 

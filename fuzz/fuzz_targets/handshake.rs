@@ -96,7 +96,7 @@ fn serve(stream: &[u8], splits: &[u8], config: &Config, endpoint: &Arc<Endpoint>
             let expected = verdict.as_ref().err().copied().unwrap_or(HandshakeError::Finished);
             assert_eq!(server.receive(b"GET").err(), Some(expected), "it is over");
         } else {
-            assert!(stream.len() <= config.head_bytes_max, "more is held than may be");
+            assert!(stream.len() <= config.head_bytes_max(), "more is held than may be");
         }
         verdict
     });
@@ -135,7 +135,7 @@ fn accept(request: &Request, config: &Config) {
         assert_eq!(head.fields(name).count(), 1, "{name}");
     }
     // Limits are the peer's affair.
-    let config = if config.headers_max < 100 { &Config::default() } else { config };
+    let config = if config.headers_max() < 100 { &Config::default() } else { config };
     let (_, mut client) = ask.start(config, key);
     let (established, used) = client.receive(&bytes).expect("our 101 is sound").expect("our 101 is complete");
     assert_eq!((established.subprotocol(), used), (response.subprotocol(), bytes.len()));

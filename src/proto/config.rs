@@ -166,6 +166,7 @@ impl ConfigBuilder {
     setters! {
         /// Hands on messages in pieces ([`Event::Part`](super::Event::Part)) and assembles nothing. Default off.
         ///
+        /// For those who drive a [`Connection`](super::Connection) themselves: the drivers of this crate switch it off.
         /// The limits on messages and fragments do not apply then, as nothing is held; that on frames does, if set.
         parts: bool,
         /// Whether text messages are taken. Default yes; if not, one fails with 1003.
@@ -204,7 +205,8 @@ impl ConfigBuilder {
         ///
         /// For a client it covers the look-up, TCP, TLS and the answer.
         handshake_within: Duration,
-        /// Time for TLS alone, within [`handshake_within`](Self::handshake_within). Default 10 s.
+        /// A client's time for TLS alone, within [`handshake_within`](Self::handshake_within). Default 10 s. A server is given
+        /// streams that have TLS behind them.
         tls_within: Duration,
     }
 }
@@ -221,7 +223,8 @@ impl ConfigBuilder {
         /// The window in which an unfinished frame or message must bring
         /// [`incomplete_bytes_min`](Self::incomplete_bytes_min). Default 30 s; then 1008.
         incomplete_window: Duration,
-        /// Bytes that each window of an unfinished frame or message must bring. Default 30 KiB (8 kbit/s).
+        /// Bytes that each window of an unfinished frame or message must bring. Default 30 KiB (8 kbit/s). With 0 an
+        /// unfinished message may take for ever.
         incomplete_bytes_min: u32,
         /// Time without write progress while data is queued. Default 10 s; then the connection is cut.
         write_stall_after: Duration,
@@ -235,7 +238,9 @@ impl ConfigBuilder {
         close_within: Duration,
         /// Time to wait for the peer's end of TCP after the closing handshake. Default 2 s.
         linger_within: Duration,
-        /// Bytes read and thrown away after our Close. Default 256 KiB; above, the connection is cut.
+        /// Bytes read and thrown away after our Close. Default 256 KiB; above, we read no more, and cut the connection once
+        /// [`linger_within`](Self::linger_within) or [`close_within`](Self::close_within) has passed: a reset at once could
+        /// overtake the Close in the peer's kernel.
         linger_bytes_max: u32,
     }
 }
@@ -259,7 +264,8 @@ impl ConfigBuilder {
         /// Most connections of one listener. Default `None`: the limit on open files less 64. Above: status 503.
         connections_max: Option<usize>,
         /// Most connections of one listener that have not finished their handshake. Default `None`: a tenth of
-        /// [`connections_max`](Self::connections_max). Above, the oldest one is cut, so that silent sockets shut nobody out.
+        /// [`connections_max`](Self::connections_max), 128 at least. Above, the oldest one is cut, so that silent sockets shut
+        /// nobody out.
         handshakes_max: Option<usize>,
     }
 }

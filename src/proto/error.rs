@@ -73,9 +73,9 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that holds the rule.
-    pub const fn section(self) -> &'static str {
-        match self {
+    /// The section of RFC 6455 that holds the rule; `None` for rates and times that are ours alone.
+    pub const fn section(self) -> Option<&'static str> {
+        Some(match self {
             Self::NotMasked | Self::Masked => "5.1",
             Self::ReservedBits(_) | Self::ReservedOpCode(_) | Self::LengthNotMinimal | Self::LengthTopBit => {
                 "5.2"
@@ -86,8 +86,12 @@ impl ProtocolError {
             Self::InvalidCloseCode(_) => "7.4",
             Self::UnsupportedType => "7.4.1",
             Self::InvalidUtf8 { .. } | Self::InvalidCloseReason { .. } => "8.1",
-            Self::Limit(_) => "10.4",
-        }
+            Self::Limit(limit) => match limit.limit {
+                Limit::MessageBytes | Limit::FrameBytes | Limit::Fragments => "10.4",
+                Limit::Pong => "5.5.2",
+                Limit::ControlFrames | Limit::IncompleteMessage => return None,
+            },
+        })
     }
 }
 
@@ -111,7 +115,10 @@ impl fmt::Display for ProtocolError {
             Self::UnsupportedType => write!(f, "message type not accepted here")?,
             Self::Limit(limit) => write!(f, "{limit}")?,
         }
-        write!(f, " (RFC 6455 §{})", self.section())
+        match self.section() {
+            Some(section) => write!(f, " (RFC 6455 §{section})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -228,12 +228,60 @@ impl Message {
         }
     }
 
+    /// The payload's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
     /// The payload, whatever it is.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => text.into(),
             Self::Binary(bytes) => bytes,
         }
+    }
+}
+
+macro_rules! from {
+    ($($text:ty, $bytes:ty;)*) => {
+        $(impl From<$text> for Message {
+            fn from(text: $text) -> Self {
+                Self::text(text)
+            }
+        }
+
+        impl From<$bytes> for Message {
+            fn from(bytes: $bytes) -> Self {
+                Self::binary(bytes)
+            }
+        })*
+    };
+}
+
+from! {
+    &str, &'static [u8];
+    String, Vec<u8>;
+    Utf8Bytes, Bytes;
+}
+
+impl From<String> for Outgoing<'_> {
+    fn from(text: String) -> Self {
+        Self::Owned(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Outgoing<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Owned(bytes.into())
+    }
+}
+
+impl<'m, const N: usize> From<&'m [u8; N]> for Outgoing<'m> {
+    fn from(bytes: &'m [u8; N]) -> Self {
+        Self::Binary(bytes)
     }
 }
 

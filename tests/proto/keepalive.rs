@@ -83,7 +83,7 @@ fn a_ping_without_a_pong_is_1008_after_20_s_and_one_ping_is_out_at_a_time() {
         pair.advance(millis(1));
         assert_eq!(pair.events(), [Got::error(NO_PONG)]);
         assert_eq!((pair.peer_reads(), pair.wants()), (vec![close(1008)], Want::ShutdownWrite));
-        assert_eq!(pair.close_reason(), "no pong within 20000 ms (RFC 6455 §10.4)");
+        assert_eq!(pair.close_reason(), "no pong within 20000 ms (RFC 6455 §5.5.2)");
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::{io, sync::Arc};
 
+use http::StatusCode;
+
 use ::tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    runtime::Handle,
     select,
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
-    book::Entry, close_info::CloseInfo, error::Error, head::read_head, open::Opened, websocket::WebSocket,
+    book::Entry, close_info::CloseInfo, error::Error, head::read_head, lent::with_lent, open::Opened,
+    websocket::WebSocket,
 };
 use crate::{
     handshake::{Endpoint, HeaderError, Refusal, Request, Response, ServerHandshake, SubprotocolError},
@@ -44,8 +48,9 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// With these limits, and these terms for who may connect.
-    pub fn new(config: Config, endpoint: Endpoint) -> Self {
+    /// With these limits, and these terms for who may connect; messages are assembled, whatever `parts` says.
+    pub fn new(mut config: Config, endpoint: Endpoint) -> Self {
+        config.parts = false;
         Self { config: Arc::new(config), endpoint: Arc::new(endpoint) }
     }
 
@@ -98,7 +103,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.handshake_unless(stream, std::future::pending(), None).await
+        self.handshake_unless(stream, std::future::pending(), None, None).await
     }
 
     /// [`handshake`](Self::handshake), unless the answer can only be 503.
@@ -107,6 +112,7 @@ impl Acceptor {
         mut stream: S,
         unavailable: impl Future<Output = ()>,
         entry: Option<Entry>,
+        unanswered: Option<Unanswered<S>>,
     ) -> Result<Incoming<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -117,7 +123,7 @@ impl Acceptor {
         let read = select! {
             biased;
             () = unavailable => {
-                refuse(stream, &Refusal::unavailable(1), &config).await;
+                refuse(stream, &Refusal::unavailable(retry_after_seconds()), &config).await;
                 return Err(Error::unavailable());
             }
             read = timeout_at(deadline, read_head(&mut stream, |input| handshake.receive(input))) => read,
@@ -125,7 +131,10 @@ impl Acceptor {
         match read {
             Ok(Ok(Ok((request, early)))) => {
                 let response = request.accept();
-                Ok(Incoming(Box::new(Waiting { stream, request, response, early, deadline, config, entry })))
+                let stream = Some(stream);
+                let waiting =
+                    Waiting { stream, request, response, early, deadline, config, entry, unanswered };
+                Ok(Incoming(Box::new(waiting)))
             }
             Ok(Ok(Err(error))) => {
                 refuse(stream, &error.refusal(), &config).await;
@@ -151,7 +160,8 @@ pub struct Incoming<S>(Box<Waiting<S>>);
 /// Behind a box, as what is needed until the 101 would otherwise stay in the task of the connection.
 #[derive(Debug)]
 struct Waiting<S> {
-    stream: S,
+    /// Taken by the answer.
+    stream: Option<S>,
     request: Request,
     response: Response,
     /// What came behind the head.
@@ -160,12 +170,29 @@ struct Waiting<S> {
     config: Arc<Config>,
     /// Its place in the listener's book.
     entry: Option<Entry>,
+    unanswered: Option<Unanswered<S>>,
 }
 
+/// What becomes of a stream whose request is dropped without an answer: a listener's is refused in a task of its own.
+pub(super) type Unanswered<S> = fn(S, Refusal, Arc<Config>);
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
+    /// What it came by; a [`Listener`](super::Listener)'s TCP stream knows the peer's address.
+    ///
+    /// # Panics
+    /// Never: the stream is there until the request is answered, and the answer takes `self`.
+    pub fn stream(&self) -> &S {
+        self.0.stream.as_ref().expect("it is there until the answer")
+    }
+
     /// What is asked for: method, path, query, headers, subprotocols.
     pub fn request(&self) -> &Request {
         &self.0.request
+    }
+
+    /// By when it is to be answered.
+    pub(super) fn deadline(&self) -> Instant {
+        self.0.deadline
     }
 
     /// Adds a header to the 101.
@@ -211,7 +238,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 
     /// Answers with any status and body, and ends the connection without a reset.
     pub async fn refuse(self, refusal: Refusal) -> Error {
-        refuse(self.0.stream, &refusal, &self.0.config).await;
+        let mut waiting = self.0;
+        if let Some(stream) = waiting.stream.take() {
+            refuse(stream, &refusal, &waiting.config).await;
+        }
         Error::rejected(&refusal)
     }
 }
@@ -219,20 +249,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
     /// Writes the 101.
     async fn open(mut self: Box<Self>) -> Result<Opened<S>, Error> {
+        let Some(mut stream) = self.stream.take() else { return Err(Error::unavailable()) };
         if Instant::now() >= self.deadline {
             // The application took its time, and the client's with it (catalogue: HS-56, HS-78).
-            refuse(self.stream, &Refusal::unavailable(1), &self.config).await;
+            refuse(stream, &Refusal::unavailable(retry_after_seconds()), &self.config).await;
             return Err(Error::timeout());
         }
         let answer = self.response.encode();
         let written = timeout_at(self.deadline, async {
-            self.stream.write_all(&answer).await?;
-            self.stream.flush().await
+            stream.write_all(&answer).await?;
+            stream.flush().await
         });
         written.await.map_err(|_| Error::timeout())??;
         let subprotocol = self.response.subprotocol().map(Into::into);
-        Ok(Opened::new(self.stream, self.config, Role::Server, self.early, subprotocol, self.entry))
+        let (early, entry) = (std::mem::take(&mut self.early), self.entry.take());
+        Ok(Opened::new(stream, self.config.clone(), Role::Server, early, subprotocol, entry))
     }
+}
+
+/// Without an answer, by a panic or by oversight, the client is told 500; 503 if it had to make room or its time is up
+/// (catalogue: HS-56).
+impl<S> Drop for Waiting<S> {
+    fn drop(&mut self) {
+        let (Some(stream), Some(unanswered)) = (self.stream.take(), self.unanswered) else { return };
+        let was_cut = self.entry.as_ref().is_some_and(Entry::was_cut);
+        let refusal = if was_cut || Instant::now() >= self.deadline {
+            Refusal::unavailable(retry_after_seconds())
+        } else {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR)
+        };
+        unanswered(stream, refusal, self.config.clone());
+    }
+}
+
+/// Refuses in a task of its own.
+pub(super) fn spawn_refusal<S>(stream: S, refusal: Refusal, config: Arc<Config>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move { refuse(stream, &refusal, &config).await });
+    }
+}
+
+/// One to four seconds, so that those who are refused together do not come back together (catalogue: HS-53).
+fn retry_after_seconds() -> u32 {
+    1 + u32::from(with_lent(|lent| lent.outbound.masks.key())[0] % 4)
 }
 
 /// Answers with a refusal, then ends TCP so that the answer arrives: what the client still sends is read and thrown away,

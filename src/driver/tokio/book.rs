@@ -41,7 +41,7 @@ impl Book {
         let connections_max = config.connections_max.unwrap_or_else(connections_by_open_files);
         Self {
             connections_max,
-            handshakes_max: config.handshakes_max.unwrap_or((connections_max / 10).max(1)),
+            handshakes_max: config.handshakes_max.unwrap_or((connections_max / 10).max(HANDSHAKES_MIN)),
             state: Mutex::default(),
             shutting_down: watch::Sender::new(false),
             left: Notify::new(),
@@ -71,6 +71,14 @@ impl Book {
     pub(super) fn can_cut(&self, id: u64, task: AbortHandle) {
         if let Some(place) = self.lock().handshakes.get_mut(&id) {
             *place = Some(task);
+        }
+    }
+
+    /// Cuts a handshake that should have been finished by now.
+    pub(super) fn cut_if_unfinished(&self, id: u64) {
+        let unfinished = self.lock().handshakes.remove(&id);
+        if let Some(Some(task)) = unfinished {
+            task.abort();
         }
     }
 
@@ -119,6 +127,11 @@ impl Entry {
         }
     }
 
+    /// Whether it had to go before its handshake was finished.
+    pub(super) fn was_cut(&self) -> bool {
+        !self.book.lock().handshakes.contains_key(&self.id)
+    }
+
     /// The opening handshake is done.
     pub(super) fn opened(&self, shared: &Arc<Shared>) {
         let mut state = self.book.lock();
@@ -143,6 +156,9 @@ impl Drop for Entry {
         self.book.left.notify_waiters();
     }
 }
+
+/// A small server still lets a crowd in that comes at once.
+const HANDSHAKES_MIN: usize = 128;
 
 /// What the limit on open files leaves, less some for everything else.
 fn connections_by_open_files() -> usize {

@@ -43,6 +43,7 @@ impl CloseInfo {
 
 impl std::fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.cause, self.code)
+        write!(f, "{}", self.cause)?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {:?}", self.reason) }
     }
 }

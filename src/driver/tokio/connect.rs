@@ -5,16 +5,24 @@ use std::{io, sync::Arc};
 use ::tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{
     close_info::CloseInfo, error::Error, head::read_head, open::Opened, stream::Stream, websocket::WebSocket,
 };
 use crate::{
-    handshake::{ClientRequest, Url, random_key},
+    handshake::{ClientRequest, ConnectError, Url, random_key},
     proto::{Config, Role},
 };
+
+/// Connects to a `ws://` or `wss://` URL, with the default limits: see [`Connector`].
+///
+/// # Errors
+/// As for [`Connector::connect`]; a URL that is none.
+pub async fn connect(url: &str) -> Result<WebSocket, Error> {
+    Connector::default().connect(ClientRequest::new(Url::parse(url)?)).await
+}
 
 /// Opens connections as a client.
 ///
@@ -38,8 +46,9 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// With these limits and time-outs.
-    pub fn new(config: Config) -> Self {
+    /// With these limits and time-outs; messages are assembled, whatever `parts` says.
+    pub fn new(mut config: Config) -> Self {
+        config.parts = false;
         Self {
             config: Arc::new(config),
             #[cfg(feature = "tls")]
@@ -63,9 +72,7 @@ impl Connector {
     /// [`Error::response`]. Redirects are not followed.
     pub async fn connect(&self, request: ClientRequest) -> Result<WebSocket, Error> {
         // In a box, as in `run`: it would stay in the task of the caller.
-        Box::pin(self.within(async { self.open(&request, self.reach(request.url()).await?).await }))
-            .await
-            .map(Opened::spawn)
+        Box::pin(self.reach_and_open(&request)).await.map(Opened::spawn)
     }
 
     /// Connects, and runs `handler` and all I/O in this one task: see [`Acceptor::run`](super::Acceptor::run).
@@ -77,9 +84,7 @@ impl Connector {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        let opening = self.within(async { self.open(&request, self.reach(request.url()).await?).await });
-        let opened = Box::pin(opening).await?;
-        Ok(opened.run(handler).await)
+        Ok(Box::pin(self.reach_and_open(&request)).await?.run(handler).await)
     }
 
     /// Opens a connection over a stream that leads to the server already: a proxy's tunnel, a Unix socket, a pipe.
@@ -90,7 +95,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Box::pin(self.within(self.open(&request, stream))).await.map(Opened::spawn)
+        Box::pin(self.open(&request, stream, self.deadline())).await.map(Opened::spawn)
     }
 
     /// [`connect_over`](Self::connect_over), and runs `handler` and all I/O in this one task.
@@ -108,12 +113,19 @@ impl Connector {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        Ok(Box::pin(self.within(self.open(&request, stream))).await?.run(handler).await)
+        Ok(Box::pin(self.open(&request, stream, self.deadline())).await?.run(handler).await)
     }
 
     /// One deadline for everything up to the 101.
-    async fn within<T>(&self, opening: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        timeout(self.config.handshake_within, opening).await.map_err(|_| Error::timeout())?
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.config.handshake_within
+    }
+
+    async fn reach_and_open(&self, request: &ClientRequest) -> Result<Opened<Stream>, Error> {
+        let deadline = self.deadline();
+        let stream =
+            timeout_at(deadline, self.reach(request.url())).await.map_err(|_| Error::timeout())??;
+        self.open(request, stream, deadline).await
     }
 
     /// TCP, and TLS if it is asked for.
@@ -136,19 +148,32 @@ impl Connector {
     }
 
     /// The opening handshake.
-    async fn open<S>(&self, request: &ClientRequest, mut stream: S) -> Result<Opened<S>, Error>
+    async fn open<S>(
+        &self,
+        request: &ClientRequest,
+        mut stream: S,
+        deadline: Instant,
+    ) -> Result<Opened<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (bytes, mut handshake) = request.start(&self.config, random_key()?);
-        stream.write_all(&bytes).await?;
-        stream.flush().await?;
-        let read = read_head(&mut stream, |input| handshake.receive(input)).await;
+        let asked = async {
+            stream.write_all(&bytes).await?;
+            stream.flush().await
+        };
+        timeout_at(deadline, asked).await.map_err(|_| Error::timeout())??;
+        let read = timeout_at(deadline, read_head(&mut stream, |input| handshake.receive(input))).await;
         let (established, early) = match read {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(handshake.receive_eof().into());
             }
-            read => read??,
+            Ok(read) => read??,
+            // A refusal whose body has no end in sight is a refusal, with what came of its body.
+            Err(_) => match handshake.receive_eof() {
+                refused @ ConnectError::Refused(_) => return Err(refused.into()),
+                _ => return Err(Error::timeout()),
+            },
         };
         let subprotocol = established.subprotocol().map(Into::into);
         Ok(Opened::new(stream, self.config.clone(), Role::Client, early, subprotocol, None))

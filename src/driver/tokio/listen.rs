@@ -5,12 +5,12 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use ::tokio::{
     net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
     select,
-    time::{sleep, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 use rustix::io::Errno;
 
 use super::{
-    accept::{Acceptor, Incoming},
+    accept::{Acceptor, Incoming, spawn_refusal},
     book::Book,
     websocket::WebSocket,
 };
@@ -131,18 +131,21 @@ impl Listener {
         H: Fn(WebSocket) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send,
     {
-        self.serve_requests_until(shutdown, move |incoming| {
+        let handler = move |incoming: Incoming<TcpStream>| {
             let handler = handler.clone();
             async move {
                 // Why one connection did not open is no matter of the others.
                 let _ = incoming.run(handler).await;
             }
-        })
-        .await
+        };
+        self.serve_all(shutdown, handler, Answers::AtOnce).await
     }
 
     /// [`serve_until`](Self::serve_until), with the request shown to `handler`, which answers it: by
     /// [`Incoming::run`], [`Incoming::accept`] or [`Incoming::refuse`].
+    ///
+    /// Without an answer by `handshake_within`, or when the request has to make room for newer ones, the handler's future is
+    /// dropped and the client gets 503; one that panics, or drops the request, gives it 500.
     ///
     /// # Errors
     /// The listening socket itself failed.
@@ -155,9 +158,22 @@ impl Listener {
         H: Fn(Incoming<TcpStream>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send,
     {
+        self.serve_all(shutdown, handler, Answers::Later).await
+    }
+
+    async fn serve_all<H, F>(
+        self,
+        shutdown: impl Future<Output = ()>,
+        handler: H,
+        answers: Answers,
+    ) -> io::Result<()>
+    where
+        H: Fn(Incoming<TcpStream>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send,
+    {
         let Self { socket, acceptor, book } = self;
         let result = select! {
-            result = accept_all(&socket, &acceptor, &book, handler) => result,
+            result = accept_all(&socket, &acceptor, &book, handler, answers) => result,
             () = shutdown => Ok(()),
         };
         drop(socket);
@@ -172,6 +188,7 @@ async fn accept_all<H, F>(
     acceptor: &Acceptor,
     book: &Arc<Book>,
     handler: H,
+    answers: Answers,
 ) -> io::Result<()>
 where
     H: Fn(Incoming<TcpStream>) -> F + Clone + Send + Sync + 'static,
@@ -184,7 +201,7 @@ where
                 patience = PATIENCE_MIN;
                 // A peer that is gone already has no options to set; its socket says so soon enough.
                 let _ = stream.set_nodelay(true);
-                spawn_one(stream, acceptor.clone(), book, handler.clone());
+                spawn_one(stream, acceptor.clone(), book, handler.clone(), answers);
             }
             Err(error) => match fault(&error) {
                 Fault::OfOneConnection => {}
@@ -199,24 +216,41 @@ where
 }
 
 /// One task a connection, in the book from the start to the end.
-fn spawn_one<H, F>(stream: TcpStream, acceptor: Acceptor, book: &Arc<Book>, handler: H)
+fn spawn_one<H, F>(stream: TcpStream, acceptor: Acceptor, book: &Arc<Book>, handler: H, answers: Answers)
 where
     H: FnOnce(Incoming<TcpStream>) -> F + Send + 'static,
     F: Future<Output = ()> + Send,
 {
     let entry = book.enter();
     let id = entry.id();
+    let watched = (answers == Answers::Later).then(|| book.clone());
     let task = ::tokio::spawn(async move {
         let handshake = async move {
             let unavailable = entry.unavailable();
-            acceptor.handshake_unless(stream, unavailable, Some(entry)).await
+            acceptor.handshake_unless(stream, unavailable, Some(entry), Some(spawn_refusal)).await
         };
         // In a box, which goes when it is done. Why one connection did not open is no matter of the others.
         if let Ok(incoming) = Box::pin(handshake).await {
+            if let Some(book) = watched {
+                let deadline = incoming.deadline();
+                // A task of its own, and not a timer in this one, which lives as long as the connection.
+                ::tokio::spawn(async move {
+                    sleep_until(deadline).await;
+                    book.cut_if_unfinished(id);
+                });
+            }
             handler(incoming).await;
         }
     });
     book.can_cut(id, task.abort_handle());
+}
+
+/// When a handler answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    AtOnce,
+    /// It may take its time, so that somebody has to look at the clock.
+    Later,
 }
 
 /// Whose fault a failure to accept is (catalogue: FT-20..23).

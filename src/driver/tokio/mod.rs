@@ -23,7 +23,7 @@ mod websocket;
 
 pub use accept::{Acceptor, Incoming};
 pub use close_info::{CloseInfo, Initiator};
-pub use connect::Connector;
+pub use connect::{Connector, connect};
 pub use error::{Error, ErrorKind};
 pub use listen::{Listen, Listener, listen};
 pub use websocket::{Sender, WebSocket};

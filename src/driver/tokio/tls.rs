@@ -1,6 +1,10 @@
 //! `wss://` for the client, over rustls.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ::tokio::{net::TcpStream, time::timeout};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -21,8 +25,17 @@ pub(super) async fn connect(
     Ok(Stream::Tls(Box::new(stream)))
 }
 
-/// Trusts what the system trusts.
+/// Trusts what the system trusts. It is read once: that takes milliseconds of disk.
 pub(super) fn system_config() -> io::Result<Arc<ClientConfig>> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(config.clone());
+    }
+    let config = load_system_config()?;
+    Ok(CONFIG.get_or_init(|| config).clone())
+}
+
+fn load_system_config() -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

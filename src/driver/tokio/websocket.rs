@@ -164,7 +164,8 @@ impl Sender {
         Wait::new(&self.shared, Shared::poll_flush).await;
     }
 
-    /// Sends a ping of the application's own; keepalive has its own.
+    /// Sends a ping of the application's own, for peers that want one; nobody is told of its pong. Keepalive has its own
+    /// pings, and [`stats`](Self::stats) their round-trip time.
     ///
     /// # Errors
     /// A payload above 125 bytes; [`SendError::Full`] while the last one is not written; [`SendError::Closed`].
