@@ -474,6 +474,29 @@ async fn a_client_gives_up_at_its_deadline_whatever_drips_in() {
     }
 }
 
+/// Status, headers and what came of the body are not lost to the time-out · catalogue: HC-08
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_body_has_no_end_is_told_as_one_at_the_deadline() {
+    let (ours, theirs) = duplex(PIPE);
+    let started = Instant::now();
+    let mut peer = Peer::new(theirs);
+    let connector = Connector::default();
+    let refuse = async {
+        peer.head().await;
+        peer.send(b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n").await;
+        std::future::pending::<()>().await;
+    };
+    let error = tokio::select! {
+        result = connector.connect_over(ask("ws://t/"), ours) => result.expect_err("refused"),
+        () = refuse => unreachable!(),
+    };
+    assert_eq!(
+        (error.kind(), started.elapsed().as_secs()),
+        (ErrorKind::Refused(StatusCode::UNAUTHORIZED), 10)
+    );
+    assert_eq!(error.response().expect("there is one").body, "3\r\nno!\r\n");
+}
+
 /// catalogue: HC-11
 #[tokio::test]
 async fn a_client_bounds_the_head_of_the_answer() {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use framecast::{Config, Initiator, Listen, Message, WebSocket};
+use framecast::{Config, Incoming, Initiator, Listen, Message, WebSocket};
 use tokio::{
     net::TcpStream,
     sync::oneshot,
@@ -10,7 +10,7 @@ use tokio::{
     time::{Duration, Instant, timeout},
 };
 
-use crate::support::{PING, Peer, REQUEST, acceptor, close, echo_all, watchdog};
+use crate::support::{PING, Peer, REQUEST, TEXT, acceptor, close, echo_all, frame, watchdog};
 
 fn listen() -> Listen {
     watchdog();
@@ -180,4 +180,41 @@ async fn a_storm_of_connects_and_resets_leaves_the_listener_alive() {
         .expect("nobody is left")
         .expect("no panic")
         .expect("no error");
+}
+
+/// A handler that panics before it answers gives its client 500, one that drops the request too, one that does not answer
+/// gives it 503 when the time is up; nobody else notices · catalogue: HS-56, HS-78
+#[tokio::test]
+async fn a_request_without_an_answer_gets_500_or_503_and_the_others_their_echo() {
+    let config = Config::builder().handshake_within(Duration::from_millis(300)).build().expect("valid");
+    watchdog();
+    let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    tokio::spawn(listener.serve_requests_until(
+        std::future::pending(),
+        async |incoming: Incoming<TcpStream>| {
+            assert!(incoming.stream().peer_addr().is_ok());
+            match incoming.request().path() {
+                "/panic" => panic!("the test asked for it"),
+                "/drop" => drop(incoming),
+                "/silence" => std::future::pending().await,
+                _ => drop(incoming.run(echo_all).await),
+            }
+        },
+    ));
+    for (path, status) in [("/panic", "500"), ("/drop", "500"), ("/silence", "503")] {
+        let mut peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
+        let started = Instant::now();
+        let request =
+            String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET /", &format!("GET {path}"));
+        peer.send(request.as_bytes()).await;
+        let answer = String::from_utf8(peer.rest().await).expect("ASCII");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        assert_eq!(answer.contains("Retry-After: ") || answer.contains("retry-after: "), status == "503");
+        let millis = started.elapsed().as_millis();
+        assert!(status == "500" || (300..3000).contains(&millis), "{path}: {millis} ms");
+        let mut other = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
+        other.send(&frame(TEXT, b"still there?")).await;
+        assert_eq!(other.next_text().await, "still there?");
+    }
 }
