@@ -143,7 +143,7 @@ async fn a_shutdown_reaches_connections_that_were_accepted_and_moved_elsewhere()
     let (hand_out, mut handed_out) = tokio::sync::mpsc::unbounded_channel();
     let serving = tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
-        let handler = move |incoming: framecast::Incoming<TcpStream>| {
+        let handler = move |incoming: Incoming<TcpStream>| {
             let hand_out = hand_out.clone();
             async move { drop(hand_out.send(incoming.accept().await.expect("opened"))) }
         };
