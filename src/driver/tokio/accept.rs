@@ -65,6 +65,9 @@ impl Acceptor {
     /// answered in one write. When the handler returns, the connection is closed with 1000; if it panics, with 1011, and
     /// the panic goes on. Dropping the future drops the connection.
     ///
+    /// The connection's state is locked while the stream is written to: a stream of your own must not use its own connection's
+    /// handles from within.
+    ///
     /// # Errors
     /// The connection did not open: see [`handshake`](Self::handshake).
     pub async fn run<S, H, F>(&self, stream: S, handler: H) -> Result<(F::Output, CloseInfo), Error>
