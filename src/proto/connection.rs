@@ -132,7 +132,8 @@ impl Connection {
         let rules = Rules {
             config: &self.config,
             role: self.role,
-            drop_messages: matches!(self.closing, Closing::Awaiting { .. }),
+            // Then our Close is queued or out, and the peer's awaited.
+            drop_messages: !open,
             clock: self.clock,
             now,
         };

@@ -168,9 +168,7 @@ impl Shared {
     pub(super) fn try_send(&self, message: Outgoing<'_>) -> Result<(), SendError> {
         let mut inner = self.lock();
         with_lent(|lent| inner.connection.send(message, &mut lent.outbound))?;
-        let wake = inner.wake_pump();
-        drop(inner);
-        wake_all(wake);
+        let_pump_see(inner);
         Ok(())
     }
 
@@ -186,9 +184,7 @@ impl Shared {
         let mut inner = self.lock();
         if inner.connection.has_room(message.len()) {
             let sent = with_lent(|lent| inner.connection.send(message, &mut lent.outbound));
-            let wake = inner.wake_pump();
-            drop(inner);
-            wake_all(wake);
+            let_pump_see(inner);
             return Poll::Ready(sent.map(drop));
         }
         if inner.connection.state() != State::Open {
@@ -203,20 +199,14 @@ impl Shared {
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let mut inner = self.lock();
         inner.connection.close(now(), code, reason)?;
-        // Whoever waits for room waits in vain.
-        let mut wakers = inner.who_waits(|what| what == What::Room);
-        wakers.extend(inner.wake_pump());
-        drop(inner);
-        wake_all(wakers);
+        let_all_see_the_close(inner);
         Ok(())
     }
 
     pub(super) fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         let mut inner = self.lock();
         inner.connection.ping(payload)?;
-        let wake = inner.wake_pump();
-        drop(inner);
-        wake_all(wake);
+        let_pump_see(inner);
         Ok(())
     }
 
@@ -255,10 +245,7 @@ impl Shared {
         inner.reader = None;
         // An error says that it is closing already.
         let _ = inner.connection.close(now(), code, "");
-        let mut wakers = inner.who_waits(|what| what == What::Room);
-        wakers.extend(inner.wake_pump());
-        drop(inner);
-        wake_all(wakers);
+        let_all_see_the_close(inner);
     }
 }
 
@@ -389,6 +376,22 @@ fn store(place: &mut Option<Waker>, waker: &Waker) {
         Some(stored) => stored.clone_from(waker),
         None => *place = Some(waker.clone()),
     }
+}
+
+/// Lets go of the lock, and wakes the pump if it sleeps: something is queued.
+#[inline]
+fn let_pump_see(mut inner: MutexGuard<'_, Inner>) {
+    let wake = inner.wake_pump();
+    drop(inner);
+    wake_all(wake);
+}
+
+/// The same for a Close, after which whoever waits for room waits in vain.
+fn let_all_see_the_close(mut inner: MutexGuard<'_, Inner>) {
+    let mut wakers = inner.who_waits(|what| what == What::Room);
+    wakers.extend(inner.wake_pump());
+    drop(inner);
+    wake_all(wakers);
 }
 
 /// Wakes once the lock is let go of: a waker is somebody else's code.
