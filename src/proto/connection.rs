@@ -15,10 +15,11 @@ use super::{
     error::{Limit, LimitError, SendError},
     frame::{OpCode, Role},
     keepalive::{Due, Keepalive},
-    message::{Control, Event, Message, Outgoing},
+    message::{Control, Event, Message, Outgoing, Payload, Text},
     outbox::{Body, Outbound, Outbox},
     partial::{Inbound, Target},
-    receiver::{Found, Receiver, Rules},
+    receiver::{Found, Receiver, Rules, check_text},
+    short::Short,
     stats::Stats,
     time::{Clock, Deadline},
 };
@@ -114,6 +115,37 @@ impl Connection {
     /// other end: one [`Event::Closed`], after which input is thrown away.
     #[inline]
     pub fn receive<'i, 's, 'e>(
+        &mut self,
+        now: Instant,
+        input: &'i mut [u8],
+        lent: &'s mut Inbound,
+    ) -> (&'i mut [u8], Option<Event<'e>>)
+    where
+        'i: 'e,
+        's: 'e,
+    {
+        if matches!(self.closing, Closing::Open)
+            && self.receiver.is_between_messages()
+            && let Some(short) = Short::find(input, self.role, &self.config)
+        {
+            let (frame, rest) = input.split_at_mut(short.frame_len);
+            self.counts.bytes_received += short.frame_len as u64;
+            let payload = short.payload(frame);
+            let event = match short.opcode {
+                OpCode::Text => match check_text(payload) {
+                    Ok(text) => Event::Text(Text::Borrowed(text)),
+                    Err(error) => return (&mut [], Some(Event::Closed(self.fail(now, error)))),
+                },
+                _ => Event::Binary(Payload::Borrowed(payload)),
+            };
+            self.counts.messages_received += 1;
+            return (rest, Some(event));
+        }
+        self.receive_any(now, input, lent)
+    }
+
+    /// What is not a short message, or not whole.
+    fn receive_any<'i, 's, 'e>(
         &mut self,
         now: Instant,
         input: &'i mut [u8],

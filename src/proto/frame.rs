@@ -206,11 +206,11 @@ pub(super) fn parse_first(first: u8) -> Result<(bool, bool, OpCode), ProtocolErr
     Ok((fin, first & RSV1 != 0, opcode))
 }
 
-const FIN: u8 = 0x80;
+pub(super) const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV2: u8 = 0x20;
 const RSV3: u8 = 0x10;
-const MASKED: u8 = 0x80;
+pub(super) const MASKED: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {

@@ -33,7 +33,7 @@ fn xor_avx2(payload: &mut [u8], key: [u8; 4]) {
     xor(payload, key);
 }
 
-/// Blocks of 128 bytes become four 32-byte XORs under AVX2; the rest goes by words of 8, then by bytes.
+/// Blocks of 128 bytes become four 32-byte XORs under AVX2; the rest goes by words of 8 and 4, then by bytes.
 #[inline(always)]
 fn xor(payload: &mut [u8], key: [u8; 4]) {
     let word = u32::from_ne_bytes(key);
@@ -48,7 +48,11 @@ fn xor(payload: &mut [u8], key: [u8; 4]) {
     for lane in lanes {
         *lane = (u64::from_ne_bytes(*lane) ^ word).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+    let (quads, rest) = rest.as_chunks_mut::<4>();
+    for quad in quads {
+        *quad = (u32::from_ne_bytes(*quad) ^ word as u32).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
 }

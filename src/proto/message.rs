@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::{closing::Cause, utf8::Utf8Bytes};
+use super::{closing::Cause, outbox::SPLICE_MIN, utf8::Utf8Bytes};
 
 /// What [`Connection::receive`](super::Connection::receive) found.
 ///
@@ -236,6 +236,16 @@ impl Message {
         }
     }
 
+    /// Lends itself, if its payload is so small that sending copies it anyway.
+    #[inline]
+    pub(crate) fn copied(&self) -> Option<Outgoing<'_>> {
+        match self {
+            _ if self.len() >= SPLICE_MIN => None,
+            Self::Text(text) => Some(Outgoing::Text(text)),
+            Self::Binary(bytes) => Some(Outgoing::Binary(bytes)),
+        }
+    }
+
     /// The payload, whatever it is.
     pub fn into_bytes(self) -> Bytes {
         match self {
@@ -317,7 +327,7 @@ impl From<Bytes> for Outgoing<'_> {
 
 impl<'m> From<&'m Message> for Outgoing<'m> {
     fn from(message: &'m Message) -> Self {
-        Self::Owned(message.clone())
+        message.copied().unwrap_or_else(|| Self::Owned(message.clone()))
     }
 }
 

@@ -15,6 +15,7 @@ mod outbox;
 mod partial;
 mod random;
 mod receiver;
+mod short;
 mod stats;
 mod time;
 mod utf8;

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use super::{
     close::CloseFrame,
     config::Config,
-    frame::{FrameHeader, OpCode},
+    frame::{FIN, FrameHeader, OpCode},
     mask::mask,
     message::Control,
     random::Masks,
@@ -127,16 +127,26 @@ impl Outbox {
     /// Queues one frame. `key` masks it, in our copy and never in the caller's (RFC 6455 §10.3).
     #[inline]
     pub(super) fn push(&mut self, opcode: OpCode, body: Body<'_>, key: Option<[u8; 4]>) {
-        let header = header(opcode, body.len(), key).encode();
-        let frame = header.len() + body.len();
-        self.cork.extend_from_slice(&header);
+        let header_len = match (body.len(), key) {
+            // Most headers are these two bytes, whose copy the compiler can see through.
+            (len @ ..126, None) => {
+                self.cork.extend_from_slice(&[FIN | opcode as u8, len as u8]);
+                2
+            }
+            (len, key) => {
+                let header = header(opcode, len, key).encode();
+                self.cork.extend_from_slice(&header);
+                header.len()
+            }
+        };
+        let frame = header_len + body.len();
         match body {
             Body::Owned(payload) if key.is_none() && payload.len() >= SPLICE_MIN => {
-                self.splices.push_back(Splice { cork_before: self.cork_tail + header.len(), payload });
+                self.splices.push_back(Splice { cork_before: self.cork_tail + header_len, payload });
                 self.cork_tail = 0;
             }
-            Body::Owned(payload) => self.copy(header.len(), &payload, key),
-            Body::Borrowed(payload) => self.copy(header.len(), payload, key),
+            Body::Owned(payload) => self.copy(header_len, &payload, key),
+            Body::Borrowed(payload) => self.copy(header_len, payload, key),
         }
         self.frames.push_back(frame);
         self.queued += frame;
@@ -358,7 +368,7 @@ fn encode_control(into: &mut Vec<u8>, opcode: OpCode, payload: &[u8], key: Optio
 }
 
 /// An owned payload from here on is spliced and not copied: below, a copy is cheaper than a slice of its own.
-const SPLICE_MIN: usize = 4 << 10;
+pub(super) const SPLICE_MIN: usize = 4 << 10;
 /// A spare outbox keeps a cork of up to this capacity,
 const CORK_KEPT_MAX: usize = 64 << 10;
 /// and room for so many frames.

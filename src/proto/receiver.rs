@@ -49,7 +49,12 @@ pub(super) enum Found<'e> {
 type Look<'i, 'e> = (&'i mut [u8], Result<Option<Found<'e>>, ProtocolError>);
 
 impl Receiver {
+    /// Nothing is broken off, and no message is open.
     #[inline]
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.partial.is_none()
+    }
+
     pub(super) fn receive<'i, 's, 'e>(
         &mut self,
         rules: Rules<'_>,
@@ -262,11 +267,14 @@ fn found_assembled(kind: Kind, owned: Option<Bytes>, lent: &[u8]) -> Result<Foun
 
 #[inline]
 fn found_text(text: &[u8]) -> Result<Found<'_>, ProtocolError> {
-    match simdutf8::basic::from_utf8(text) {
-        Ok(text) => Ok(Found::Text(Text::Borrowed(text))),
-        // The fast check does not say where; the other one does.
-        Err(_) => Err(ProtocolError::InvalidUtf8 {
-            at: simdutf8::compat::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len) as u64,
-        }),
-    }
+    check_text(text).map(|text| Found::Text(Text::Borrowed(text)))
+}
+
+/// A whole text's check (RFC 6455 §8.1).
+#[inline]
+pub(super) fn check_text(text: &[u8]) -> Result<&str, ProtocolError> {
+    // The fast check does not say where; the other one does.
+    simdutf8::basic::from_utf8(text).map_err(|_| ProtocolError::InvalidUtf8 {
+        at: simdutf8::compat::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len) as u64,
+    })
 }

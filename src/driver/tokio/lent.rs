@@ -3,42 +3,26 @@
 //! It is taken out of its place and put back, never borrowed there: a stream's `poll_read` is somebody else's code and may
 //! drive another of our connections on this thread, which then gets a new one.
 
-use std::{cell::Cell, collections::VecDeque};
+use std::cell::Cell;
 
-use crate::proto::{Inbound, Message, Outbound};
+use super::inbox::Queues;
+use crate::proto::{Inbound, Outbound};
 
 #[derive(Debug, Default)]
 pub(super) struct Lent {
     read: Vec<u8>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
-    pub(super) inboxes: Inboxes,
+    pub(super) queues: Queues,
 }
 
 impl Lent {
     /// The read buffer, made for a thread's first read; and what else feeding takes.
-    pub(super) fn for_read(&mut self) -> (&mut [u8], &mut Inbound, &mut Inboxes) {
+    pub(super) fn for_read(&mut self) -> (&mut [u8], &mut Inbound, &mut Queues) {
         if self.read.is_empty() {
             self.read = vec![0; READ_BYTES];
         }
-        (&mut self.read, &mut self.inbound, &mut self.inboxes)
-    }
-}
-
-/// Queues for messages that are empty now, with the room they had: one that is not idle for long would allocate it again.
-#[derive(Debug, Default)]
-pub(super) struct Inboxes(Vec<VecDeque<Message>>);
-
-impl Inboxes {
-    pub(super) fn borrow(&mut self) -> VecDeque<Message> {
-        self.0.pop().unwrap_or_default()
-    }
-
-    pub(super) fn give_back(&mut self, inbox: VecDeque<Message>) {
-        debug_assert!(inbox.is_empty());
-        if self.0.len() < INBOXES_MAX && inbox.capacity() <= INBOX_KEPT_MAX {
-            self.0.push(inbox);
-        }
+        (&mut self.read, &mut self.inbound, &mut self.queues)
     }
 }
 
@@ -59,7 +43,3 @@ thread_local! {
 
 /// As much as a read takes at most.
 const READ_BYTES: usize = 64 << 10;
-/// Spare queues a thread keeps,
-const INBOXES_MAX: usize = 32;
-/// each with room for this many messages at most.
-const INBOX_KEPT_MAX: usize = 4 << 10;

@@ -10,6 +10,7 @@ mod close_info;
 mod connect;
 mod error;
 mod head;
+mod inbox;
 mod lent;
 mod listen;
 mod open;

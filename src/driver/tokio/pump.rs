@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn read(&mut self, cx: &mut Context<'_>, shared: &Shared, now: Instant) -> Poll<()> {
         if !self.early.is_empty() {
             let mut early = std::mem::take(&mut self.early);
-            with_lent(|lent| shared.lock().feed(now, &mut early, &mut lent.inbound, &mut lent.inboxes));
+            with_lent(|lent| shared.lock().feed(now, &mut early, &mut lent.inbound, &mut lent.queues));
             return Poll::Ready(());
         }
         let into_target = self.read_target(cx, &mut shared.lock(), now);
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let read = pin!(self.stream.read_buf(&mut buffer)).poll(cx);
         drop(target);
         if let Poll::Ready(Ok(1..)) = read {
-            with_lent(|lent| inner.feed(now, &mut [], &mut lent.inbound, &mut lent.inboxes));
+            with_lent(|lent| inner.feed(now, &mut [], &mut lent.inbound, &mut lent.queues));
         }
         Some(read)
     }
@@ -232,12 +232,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         now: Instant,
     ) -> Poll<io::Result<usize>> {
         with_lent(|lent| {
-            let (buffer, inbound, inboxes) = lent.for_read();
+            let (buffer, inbound, queues) = lent.for_read();
             let mut buffer = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
             let input = buffer.filled_mut();
             let read = input.len();
-            shared.lock().feed(now, input, inbound, inboxes);
+            shared.lock().feed(now, input, inbound, queues);
             Poll::Ready(Ok(read))
         })
     }

@@ -5,16 +5,18 @@
 //! something to move.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
+use bytes::Bytes;
+
 use super::{
     close_info::CloseInfo,
-    lent::{Inboxes, with_lent},
+    inbox::{Batch, Inbox, Queues},
+    lent::with_lent,
 };
 use crate::proto::{Cause, CloseCode, Connection, Event, Inbound, Message, Outgoing, SendError, State};
 
@@ -26,8 +28,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) connection: Connection,
-    inbox: VecDeque<Message>,
-    inbox_bytes: usize,
+    inbox: Inbox,
     /// The pump has stopped reading because the inbox is full.
     reading_paused: bool,
     pub(super) pump: PumpState,
@@ -123,8 +124,7 @@ impl Shared {
         Self {
             state: Mutex::new(Inner {
                 connection,
-                inbox: VecDeque::new(),
-                inbox_bytes: 0,
+                inbox: Inbox::default(),
                 reading_paused: false,
                 pump: PumpState::Awake,
                 reader: None,
@@ -141,26 +141,45 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next message; `None` once there will be no more.
+    /// The next message, of the reader's batch or of a new one; `None` once there will be no more.
     #[inline]
-    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let mut inner = self.lock();
-        let Some(message) = inner.inbox.pop_front() else {
-            if !matches!(inner.end, End::Open) {
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Option<Message>> {
+        loop {
+            if let Some((message, was_last)) = batch.pop() {
+                if was_last {
+                    self.used_up();
+                }
+                return Poll::Ready(Some(message));
+            }
+            if !ready!(self.poll_batch(cx, batch)) {
                 return Poll::Ready(None);
             }
-            store(&mut inner.reader, cx.waker());
-            return Poll::Pending;
-        };
-        inner.inbox_bytes -= message.len();
-        if inner.inbox.is_empty() {
-            let inbox = std::mem::take(&mut inner.inbox);
-            with_lent(|lent| lent.inboxes.give_back(inbox));
         }
+    }
+
+    /// Takes what there is; whether there will be more.
+    fn poll_batch(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
+        let mut inner = self.lock();
+        if !inner.inbox.is_empty() {
+            inner.inbox.hand_over(batch);
+            return Poll::Ready(true);
+        }
+        if !matches!(inner.end, End::Open) {
+            return Poll::Ready(false);
+        }
+        store(&mut inner.reader, cx.waker());
+        drop(inner);
+        batch.give_back();
+        Poll::Pending
+    }
+
+    /// The reader has used up its batch: there may be room to read again.
+    fn used_up(&self) {
+        let mut inner = self.lock();
+        inner.inbox.used_up();
         let wake = (inner.reading_paused && inner.has_room()).then(|| inner.wake_pump()).flatten();
         drop(inner);
         wake_all(wake);
-        Poll::Ready(Some(message))
     }
 
     /// Queues a message if there is room.
@@ -180,17 +199,20 @@ impl Shared {
         ticket: &mut Ticket,
         slot: &mut Option<Message>,
     ) -> Poll<Result<(), SendError>> {
-        let Some(message) = slot.take() else { return Poll::Ready(Ok(())) };
+        let Some(message) = slot else { return Poll::Ready(Ok(())) };
         let mut inner = self.lock();
         if inner.connection.has_room(message.len()) {
-            let sent = with_lent(|lent| inner.connection.send(message, &mut lent.outbound));
+            let sent = with_lent(|lent| match message.copied() {
+                Some(message) => inner.connection.send(message, &mut lent.outbound),
+                None => inner.connection.send(std::mem::replace(message, EMPTY), &mut lent.outbound),
+            });
             let_pump_see(inner);
+            *slot = None;
             return Poll::Ready(sent.map(drop));
         }
         if inner.connection.state() != State::Open {
             return Poll::Ready(Err(SendError::Closed));
         }
-        *slot = Some(message);
         inner.wait(What::Room, ticket, cx.waker());
         Poll::Pending
     }
@@ -240,8 +262,7 @@ impl Shared {
     /// The `WebSocket` is dropped: nobody reads any more.
     pub(super) fn abandon(&self, code: CloseCode) {
         let mut inner = self.lock();
-        inner.inbox = VecDeque::new();
-        inner.inbox_bytes = 0;
+        inner.inbox = Inbox::default();
         inner.reader = None;
         // An error says that it is closing already.
         let _ = inner.connection.close(now(), code, "");
@@ -252,28 +273,19 @@ impl Shared {
 impl Inner {
     /// Whether another read may be asked for.
     fn has_room(&self) -> bool {
-        let config = self.connection.config();
-        self.inbox.len() < config.inbound_messages_max && self.inbox_bytes < config.inbound_bytes_max
+        self.inbox.has_room(self.connection.config())
     }
 
     /// Takes an event in.
     #[inline]
-    pub(super) fn take_event(&mut self, event: Event<'_>, inboxes: &mut Inboxes) {
-        let message = match event {
-            Event::Text(text) => Message::Text(text.into_bytes()),
-            Event::Binary(payload) => Message::Binary(payload.into_bytes()),
-            Event::Closed(cause) => {
-                self.end = End::Known(cause.into());
-                return;
-            }
+    pub(super) fn take_event(&mut self, event: Event<'_>, spare: &mut Queues) {
+        match event {
+            Event::Text(text) => self.inbox.push_text(text, spare),
+            Event::Binary(payload) => self.inbox.push_binary(payload, spare),
+            Event::Closed(cause) => self.end = End::Known(cause.into()),
             // Answered and counted below; pieces are not asked for here.
-            Event::Ping(_) | Event::Pong(_) | Event::Part { .. } => return,
-        };
-        if self.inbox.capacity() == 0 {
-            self.inbox = inboxes.borrow();
+            Event::Ping(_) | Event::Pong(_) | Event::Part { .. } => {}
         }
-        self.inbox_bytes += message.len();
-        self.inbox.push_back(message);
     }
 
     /// Feeds what was read.
@@ -283,12 +295,12 @@ impl Inner {
         now: Instant,
         mut input: &mut [u8],
         lent: &mut Inbound,
-        inboxes: &mut Inboxes,
+        spare: &mut Queues,
     ) {
         loop {
             let (rest, event) = self.connection.receive(now, input, lent);
             let Some(event) = event else { return };
-            self.take_event(event, inboxes);
+            self.take_event(event, spare);
             input = rest;
             if input.is_empty() {
                 return;
@@ -359,12 +371,19 @@ impl Inner {
     }
 
     fn wake_pump(&mut self) -> Option<Waker> {
+        if !matches!(self.pump, PumpState::Asleep(_)) {
+            self.pump = PumpState::Called;
+            return None;
+        }
         match std::mem::replace(&mut self.pump, PumpState::Called) {
-            PumpState::Awake | PumpState::Called => None,
             PumpState::Asleep(waker) => Some(waker),
+            _ => None,
         }
     }
 }
+
+/// Stands in for a message that has moved on.
+const EMPTY: Message = Message::Binary(Bytes::new());
 
 /// The clock, which tests can pause.
 pub(super) fn now() -> Instant {

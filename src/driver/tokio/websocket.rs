@@ -12,6 +12,7 @@ use futures_sink::Sink;
 
 use super::{
     close_info::CloseInfo,
+    inbox::Batch,
     shared::{Shared, Ticket, Wait},
 };
 use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
@@ -40,6 +41,8 @@ use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
 #[derive(Debug)]
 pub struct WebSocket {
     sender: Sender,
+    /// Messages that were taken off the inbox and not returned yet.
+    batch: Batch,
     subprotocol: Option<Box<str>>,
     /// What the [`Sink`] has taken and could not queue yet; in a box, as that is rare.
     held: Option<Box<Message>>,
@@ -65,7 +68,7 @@ pub struct Sender {
 
 impl WebSocket {
     pub(super) fn new(shared: Arc<Shared>, subprotocol: Option<Box<str>>) -> Self {
-        Self { sender: Sender { shared }, subprotocol, held: None }
+        Self { sender: Sender { shared }, batch: Batch::default(), subprotocol, held: None }
     }
 
     /// The next message; `None` once the connection has ended and everything before its end was received. How it ended says
@@ -74,7 +77,8 @@ impl WebSocket {
     /// Cancel safe: a message is taken when this returns it, and not before.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + Unpin {
-        poll_fn(|cx| self.sender.shared.poll_recv(cx))
+        let Self { sender, batch, .. } = self;
+        poll_fn(|cx| sender.shared.poll_recv(cx, batch))
     }
 
     /// Queues a message, once there is room for it below the high-water mark; it leaves no later than when this task next
@@ -216,7 +220,8 @@ impl Stream for WebSocket {
     type Item = Message;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.sender.shared.poll_recv(cx)
+        let Self { sender, batch, .. } = self.get_mut();
+        sender.shared.poll_recv(cx, batch)
     }
 }
 
