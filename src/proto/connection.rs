@@ -145,6 +145,7 @@ impl Connection {
     }
 
     /// What is not a short message, or not whole.
+    #[inline(never)]
     fn receive_any<'i, 's, 'e>(
         &mut self,
         now: Instant,

@@ -276,18 +276,6 @@ impl Inner {
         self.inbox.has_room(self.connection.config())
     }
 
-    /// Takes an event in.
-    #[inline]
-    pub(super) fn take_event(&mut self, event: Event<'_>, spare: &mut Queues) {
-        match event {
-            Event::Text(text) => self.inbox.push_text(text, spare),
-            Event::Binary(payload) => self.inbox.push_binary(payload, spare),
-            Event::Closed(cause) => self.end = End::Known(cause.into()),
-            // Answered and counted below; pieces are not asked for here.
-            Event::Ping(_) | Event::Pong(_) | Event::Part { .. } => {}
-        }
-    }
-
     /// Feeds what was read.
     #[inline]
     pub(super) fn feed(
@@ -298,10 +286,25 @@ impl Inner {
         spare: &mut Queues,
     ) {
         loop {
-            let (rest, event) = self.connection.receive(now, input, lent);
-            let Some(event) = event else { return };
-            self.take_event(event, spare);
-            input = rest;
+            // Matched where it lies: an event has room for a control frame, and most are a message that is no larger than
+            // two pointers.
+            input = match self.connection.receive(now, input, lent) {
+                (rest, Some(Event::Binary(payload))) => {
+                    self.inbox.push_binary(payload, spare);
+                    rest
+                }
+                (rest, Some(Event::Text(text))) => {
+                    self.inbox.push_text(text, spare);
+                    rest
+                }
+                (rest, Some(Event::Closed(cause))) => {
+                    self.end = End::Known(cause.into());
+                    rest
+                }
+                // Answered and counted below; pieces are not asked for here.
+                (rest, Some(Event::Ping(_) | Event::Pong(_) | Event::Part { .. })) => rest,
+                (_, None) => return,
+            };
             if input.is_empty() {
                 return;
             }
