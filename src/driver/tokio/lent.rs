@@ -42,4 +42,4 @@ thread_local! {
 }
 
 /// As much as a read takes at most.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 256 << 10;
