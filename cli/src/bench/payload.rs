@@ -128,16 +128,17 @@ fn text_head(connection: u32, number: u64, size: usize) -> (Head, &'static [u8])
             head.bytes[18..20].copy_from_slice(b"\"}");
         }
     }
-    if size < HEAD_MAX + 2 {
+    if size <= HEAD_MAX {
         // What is longer than the object ends in blanks.
         return (head, b"");
     }
     head.bytes[18..26].copy_from_slice(b"\",\"t\":\"x");
+    head.len = 26;
     (head, b"\"}")
 }
 
-/// The longest head, text's.
-const HEAD_MAX: usize = 26;
+/// The longest head: text that has no room for filler and its end.
+const HEAD_MAX: usize = 27;
 /// Where a message's filler may begin.
 const FILLER_STARTS: usize = 1021;
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789.,:";
