@@ -45,6 +45,10 @@ def _print_case(case, rounds):
     for name in sorted({name for turns in rounds for name in turns}, key=lambda name: _rank(case, name, rounds)):
         figures = _figures(case, name, rounds)
         values = figures if case.is_memory else _ratios(case, name, rounds)
+        if not values:
+            # Its floor has failed in every round.
+            _row(name, f"{median(figures):.3g}", *[""] * (len(compared) + 4))
+            continue
         medians = [f"{median(figures):.3g}"] + ([] if case.is_memory else [f"**{median(values):.2f}**"])
         _row(name, *medians, f"{min(values):.2f} to {max(values):.2f}", _trust(values), _mark(case, name, values),
              " ".join(f"{value:.2f}" for value in values))

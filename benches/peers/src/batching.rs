@@ -35,6 +35,34 @@ where
     Ok(())
 }
 
+/// For one that flushes whenever it is asked for a message: gathers what is there, then feeds all echoes and flushes.
+pub(crate) async fn echo_gathered<S, M, E>(mut ws: S, is_data: impl Fn(&M) -> bool) -> Result<(), E>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
+{
+    let mut gathered = Vec::new();
+    while let Some(first) = ws.next().await {
+        gathered.push(first?);
+        while gathered.len() < GATHERED_MAX {
+            match poll_fn(|cx| Poll::Ready(ws.poll_next_unpin(cx))).await {
+                Poll::Ready(Some(message)) => gathered.push(message?),
+                Poll::Ready(None) => return Ok(()),
+                Poll::Pending => break,
+            }
+        }
+        for message in gathered.drain(..) {
+            if is_data(&message) {
+                ws.feed(message).await?;
+            }
+        }
+        ws.flush().await?;
+    }
+    Ok(())
+}
+
+/// A peer that never stops sending gets its echoes nevertheless.
+const GATHERED_MAX: usize = 128;
+
 pin_project! {
     /// For a library that writes each frame, and whose reads must not be given up halfway: a stream that gathers what is
     /// written, and writes it when a read has to wait.

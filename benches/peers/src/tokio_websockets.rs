@@ -21,11 +21,12 @@ pub(crate) async fn example(stream: TcpStream) -> Result<(), Error> {
     .await
 }
 
-/// Who batches raises the bound at which it flushes by itself, 8 KiB.
+/// It flushes what was fed when it is asked for the next message, so the messages are gathered first; and by itself at 8 KiB,
+/// which who batches raises.
 pub(crate) async fn batched(stream: TcpStream) -> Result<(), Error> {
     unconstrained(async {
         let ws = accept(stream, Config::default().flush_threshold(64 << 10)).await?;
-        Ok(batching::echo(ws, is_data).await?)
+        Ok(batching::echo_gathered(ws, is_data).await?)
     })
     .await
 }
