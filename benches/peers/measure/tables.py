@@ -20,10 +20,9 @@ def _print_setup(setup, count):
 
 
 def _print_summary(cases, rounds):
-    names = []
-    for case in cases:
-        names += [name for turns in rounds[case.name] for name in turns if name not in names]
-    names.sort(key=lambda name: not name.startswith("floor-"))
+    # A dictionary, for its order.
+    names = {name: None for case in cases for turns in rounds[case.name] for name in turns}
+    names = sorted(names, key=lambda name: not name.startswith("floor-"))
     print("\nThe medians: CPU time beside the floor's of the same round; of `idle`, KiB of RSS a connection.\n")
     _row("server", *(f"`{case.name}`" for case in cases))
     _row("---", *("--:" for _ in cases))
@@ -47,15 +46,19 @@ def _print_case(case, rounds):
         values = figures if case.is_memory else _ratios(case, name, rounds)
         if not values:
             # Its floor has failed in every round.
-            _row(name, f"{median(figures):.3g}", *[""] * (len(compared) + 4))
+            _row(name, _short(median(figures)), *[""] * (len(compared) + 4))
             continue
-        medians = [f"{median(figures):.3g}"] + ([] if case.is_memory else [f"**{median(values):.2f}**"])
+        medians = [_short(median(figures))] + ([] if case.is_memory else [f"**{median(values):.2f}**"])
         _row(name, *medians, f"{min(values):.2f} to {max(values):.2f}", _trust(values), _mark(case, name, values),
              " ".join(f"{value:.2f}" for value in values))
 
 
 def _rank(case, name, rounds):
-    return not name.startswith("floor-"), median(_figures(case, name, rounds)), name
+    return not name.startswith("floor-"), median(_ratios(case, name, rounds) or _figures(case, name, rounds)), name
+
+
+def _short(figure):
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def _figures(case, name, rounds):
@@ -74,12 +77,12 @@ def _trust(values):
 
 
 def _mark(case, name, values):
-    """Held if the median is at or under it, or if its interval reaches it."""
-    mark = case.mark_of(name)
+    """Held if the median is at or under it, or if its interval reaches it; too few rounds say neither."""
+    mark, trusted = case.mark_of(name), interval(values)
     if mark is None:
         return ""
-    least = min([median(values), *(interval(values) or ())])
-    return f"{mark:g}: {'held' if least <= mark else 'missed'}"
+    # An interval holds its median.
+    return f"{mark:g}" + (f": {'held' if trusted[0] <= mark else 'missed'}" if trusted else "")
 
 
 def _row(*cells):
