@@ -533,6 +533,34 @@ async fn a_client_whose_server_ends_or_resets_at_any_byte_gets_an_error() {
     }
 }
 
+/// RFC 6455 §4.1: no byte behind the request until the answer is there, and a nonce of its own for each connection ·
+/// catalogue: HC-32
+#[tokio::test]
+async fn a_client_sends_its_request_and_then_nothing_until_it_is_answered() {
+    watchdog();
+    let mut heads = Vec::new();
+    for _ in 0..2 {
+        let (ours, theirs) = duplex(PIPE);
+        let mut peer = Peer::new(theirs);
+        let connecting =
+            tokio::spawn(async move { Connector::default().connect_over(ask("ws://t/"), ours).await });
+        let head = peer.head().await;
+        settle().await;
+        let mut early = [0; 64];
+        assert!(crate::support::once(peer.stream.read(&mut early)).await.is_none(), "sent too early");
+        assert!(!connecting.is_finished());
+        peer.send(&response_to(&head)).await;
+        let ws = connecting.await.expect("no panic").expect("the answer is right");
+        ws.send(Message::text("now")).await.expect("open");
+        // The mask bit makes the frame a client's, so its six bytes of header are read by hand.
+        let mut frame = [0; 9];
+        peer.stream.read_exact(&mut frame).await.expect("a frame");
+        assert_eq!(frame[..2], [0x81, 0x83]);
+        heads.push(head);
+    }
+    assert_ne!(heads[0], heads[1], "the same nonce twice");
+}
+
 /// RFC 6455 §4.1 · catalogue: HC-50, V-65
 #[tokio::test]
 async fn a_client_receives_what_comes_in_the_segment_of_the_101() {
