@@ -1,8 +1,8 @@
 """Which tests there are, by the sources; and which of them passed, by what the last run of their stage left behind."""
 
 import json
-import pathlib
 import os
+import pathlib
 import re
 import sys
 
