@@ -1,5 +1,6 @@
 //! The `framecast` command: one file a subcommand.
 
+mod bench;
 mod echo;
 mod server;
 
@@ -19,6 +20,9 @@ struct Cli {
 enum Command {
     /// Answer each message to its sender.
     Echo(server::Options),
+    /// Load a server, check what it says, and tell what it took.
+    #[command(subcommand)]
+    Bench(bench::Scenario),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,13 @@ fn main() -> ExitCode {
     };
     let result = match command {
         Command::Echo(options) => echo::run(options),
+        Command::Bench(scenario) => match bench::run(scenario) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                eprintln!("framecast: {failure}");
+                return ExitCode::from(failure.exit_code());
+            }
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -294,6 +294,7 @@ fn urls_become_the_right_request_line_and_host() {
         ("ws://h:443/a?b", "h", 443, "h:443", "/a?b"),
         ("wss://h:443?b", "h", 443, "h", "/?b"),
         ("wss://h:80/%20", "h", 80, "h:80", "/%20"),
+        ("ws://h/a%23b", "h", 80, "h", "/a%23b"),
         ("ws://[0::1]:9001/", "::1", 9001, "[::1]:9001", "/"),
         ("ws://u:p@h/x@y", "h", 80, "h", "/x@y"),
     ] {
@@ -315,6 +316,7 @@ fn urls_become_the_right_request_line_and_host() {
         ("ws://:80", UrlError::Authority),
         ("ws://h:99999", UrlError::Authority),
         ("ws://h x/", UrlError::Authority),
+        ("ws://b\u{fc}cher.example/", UrlError::Authority),
         ("ws://[fe80::1%25eth0]/", UrlError::Authority),
         ("ws://h/#", UrlError::Fragment),
         ("ws://h#f", UrlError::Fragment),

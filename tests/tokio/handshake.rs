@@ -124,16 +124,20 @@ async fn nothing_after_a_refused_head_is_looked_at() {
 /// catalogue: HS-72, HS-73
 #[tokio::test]
 async fn a_right_request_behind_a_refusal_gets_nothing() {
-    let (ours, theirs) = duplex(PIPE);
-    let mut peer = Peer::new(theirs);
-    let handshake = tokio::spawn(async move { acceptor(Config::default()).handshake(ours).await.map(drop) });
-    peer.send(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await;
-    assert!(!peer.head().await.starts_with("HTTP/1.1 101"));
-    peer.send(REQUEST).await;
-    peer.half_close().await;
-    let rest = String::from_utf8(peer.rest().await).expect("ASCII");
-    assert!(!rest.contains("HTTP/1.1"), "{rest}");
-    assert!(handshake.await.expect("no panic").is_err());
+    watchdog();
+    for _ in 0..1_000 {
+        let (ours, theirs) = duplex(PIPE);
+        let mut peer = Peer::new(theirs);
+        let handshake =
+            tokio::spawn(async move { acceptor(Config::default()).handshake(ours).await.map(drop) });
+        peer.send(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: keep-alive\r\n\r\n").await;
+        assert!(!peer.head().await.starts_with("HTTP/1.1 101"));
+        peer.send(REQUEST).await;
+        peer.half_close().await;
+        let rest = String::from_utf8(peer.rest().await).expect("ASCII");
+        assert!(!rest.contains("HTTP/1.1"), "{rest}");
+        assert!(handshake.await.expect("no panic").is_err());
+    }
 }
 
 /// RFC 6455 §4.1 · catalogue: HS-75
@@ -531,6 +535,34 @@ async fn a_client_whose_server_ends_or_resets_at_any_byte_gets_an_error() {
             );
         }
     }
+}
+
+/// RFC 6455 §4.1: no byte behind the request until the answer is there, and a nonce of its own for each connection ·
+/// catalogue: HC-32
+#[tokio::test]
+async fn a_client_sends_its_request_and_then_nothing_until_it_is_answered() {
+    watchdog();
+    let mut heads = Vec::new();
+    for _ in 0..2 {
+        let (ours, theirs) = duplex(PIPE);
+        let mut peer = Peer::new(theirs);
+        let connecting =
+            tokio::spawn(async move { Connector::default().connect_over(ask("ws://t/"), ours).await });
+        let head = peer.head().await;
+        settle().await;
+        let mut early = [0; 64];
+        assert!(crate::support::once(peer.stream.read(&mut early)).await.is_none(), "sent too early");
+        assert!(!connecting.is_finished());
+        peer.send(&response_to(&head)).await;
+        let ws = connecting.await.expect("no panic").expect("the answer is right");
+        ws.send(Message::text("now")).await.expect("open");
+        // The mask bit makes the frame a client's, so its six bytes of header are read by hand.
+        let mut frame = [0; 9];
+        peer.stream.read_exact(&mut frame).await.expect("a frame");
+        assert_eq!(frame[..2], [0x81, 0x83]);
+        heads.push(head);
+    }
+    assert_ne!(heads[0], heads[1], "the same nonce twice");
 }
 
 /// RFC 6455 §4.1 · catalogue: HC-50, V-65

@@ -83,6 +83,20 @@ async fn a_client_and_a_server_talk_and_close_cleanly_over_tls() {
     assert_eq!((count, end.clean), (4, true));
 }
 
+/// RFC 6455 §4.1 item 5: the name in the hello is the URL's host · catalogue: TL-05
+#[tokio::test]
+async fn a_client_names_the_server_in_its_hello() {
+    let Authority { client, server } = authority("localhost");
+    let (listener, port) = bound().await;
+    let connector = Connector::default().with_tls(client);
+    let (ws, peer) = tokio::join!(
+        connector.connect(ask(&format!("wss://localhost:{port}/"))),
+        serve_raw(&listener, &server, b"")
+    );
+    ws.expect("a server");
+    assert_eq!(peer.stream.get_ref().1.server_name(), Some("localhost"));
+}
+
 /// catalogue: TL-05
 #[tokio::test]
 async fn a_wrong_name_and_an_unknown_authority_are_refused() {

@@ -1,0 +1,68 @@
+"""What is measured: the load of each case, and the mark that we set ourselves for it."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    title: str
+    scenario: str  # of `framecast bench`
+    connections: int
+    floor: str  # the server that ratios are told to
+    mark: float  # our own: of the ratio, or in KiB a connection
+    depth: int = 1
+    size: int = 20
+    text: bool = False
+    mark_accept: float | None = None  # where `accept` has another mark than `run`
+
+    @property
+    def is_memory(self):
+        return self.scenario == "idle"
+
+    @property
+    def unit(self):
+        return {"echo": "µs a message", "handshake": "µs a handshake", "idle": "KiB a connection"}[self.scenario]
+
+    def options(self):
+        """What `framecast bench` is told."""
+        options = ["--connections", str(self.connections)]
+        if self.scenario == "echo":
+            options += ["--depth", str(self.depth), "--size", str(self.size), "--text" if self.text else "--binary"]
+        return options
+
+    def figure(self, result):
+        """The number of interest in what `framecast bench --json` printed."""
+        server = result["server"]
+        if self.is_memory:
+            return server["rss_bytes_per_connection"] / 1024
+        return server["cpu_us_per_message" if self.scenario == "echo" else "cpu_us_per_handshake"]
+
+    def mark_of(self, server):
+        """Ours alone have one."""
+        return {"framecast-run": self.mark, "framecast-accept": self.mark_accept}.get(server)
+
+
+CASES = [
+    Case("p32-20b", "100 connections, 32 binary messages of 20 B in flight on each", "echo",
+         connections=100, depth=32, size=20, floor="floor-tokio", mark=1.25),
+    Case("p1-125b", "100 connections, 1 binary message of 125 B in flight on each", "echo",
+         connections=100, depth=1, size=125, floor="floor-tokio", mark=1.15),
+    Case("p8-1k", "100 connections, 8 text messages of 1 KiB in flight on each", "echo",
+         connections=100, depth=8, size=1 << 10, text=True, floor="floor-tokio", mark=1.35),
+    Case("p4-16k", "10 connections, 4 binary messages of 16 KiB in flight on each", "echo",
+         connections=10, depth=4, size=16 << 10, floor="floor-tokio", mark=0.95),
+    Case("p2-1m", "2 connections, 2 binary messages of 1 MiB in flight on each", "echo",
+         connections=2, depth=2, size=1 << 20, floor="floor-tokio", mark=0.9),
+    Case("handshake", "32 clients that connect, are answered, and leave", "handshake",
+         connections=32, floor="floor-handshake", mark=1.1),
+    Case("idle", "5,000 connections, after one message each way on each", "idle",
+         connections=5000, floor="floor-lent", mark=1.2, mark_accept=1.7),
+]
+
+
+def quick(case):
+    """The same case, small enough for a test."""
+    if case.scenario != "idle":
+        return case
+    return replace(case, connections=500, title=case.title.replace("5,000", "500"))

@@ -1,0 +1,181 @@
+//! All connections and the one thread that serves them: opening, waiting for events, hanging up.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Poll, Token};
+use rustix::{
+    net::sockopt::set_socket_linger,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use signal_hook::{consts::TERM_SIGNALS, flag};
+
+use super::{
+    client::{CLOSE_WITHIN, Client, Tools},
+    failure::Failure,
+    opening::{Opening, RawRequest},
+    progress::Progress,
+    target::Target,
+};
+
+pub(super) struct Load {
+    poll: Poll,
+    pub(super) events: Events,
+    pub(super) clients: Vec<Client>,
+    pub(super) tools: Tools,
+    raw: bool,
+}
+
+/// Set by SIGINT or SIGTERM: come to an end, and tell what was measured. A second one ends the process.
+#[derive(Clone)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(super) fn at_signals() -> Result<Self, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in TERM_SIGNALS {
+            flag::register_conditional_shutdown(*signal, 130, stop.clone())
+                .and_then(|_| flag::register(*signal, stop.clone()))
+                .map_err(|error| Failure::Broken(format!("cannot listen to signals: {error}")))?;
+        }
+        Ok(Self(stop))
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Load {
+    /// Opens `count` connections, many at once.
+    pub(super) fn open(
+        target: &Target,
+        count: u32,
+        mut tools: Tools,
+        stop: &Stop,
+        progress: &mut Progress,
+    ) -> Result<Self, Failure> {
+        allow_files(count)?;
+        let (mut poll, mut events) = poll()?;
+        let cannot = |opened: usize, why: String| {
+            let so_far = if opened == 0 { String::new() } else { format!(" after {opened} connections") };
+            Failure::CannotConnect(format!("cannot connect to {}{so_far}: {why}", target.url))
+        };
+        let mut clients: Vec<Option<Client>> = (0..count).map(|_| None).collect();
+        let mut openings = HashMap::new();
+        let (mut started, mut opened) = (0, 0);
+        let mut last_opened = Instant::now();
+        while opened < clients.len() {
+            while openings.len() < AT_ONCE && started < clients.len() {
+                let opening =
+                    Opening::start(target, tools.config(), RawRequest::None, poll.registry(), Token(started));
+                openings.insert(started, opening.map_err(|why| cannot(opened, why))?);
+                started += 1;
+            }
+            wait(&mut poll, &mut events, Some(TICK))?;
+            for event in &events {
+                let at = event.token().0;
+                if let Some(opening) = openings.get_mut(&at) {
+                    let read = opening.advance(&mut tools.buffer).map_err(|why| cannot(opened, why))?;
+                    let Some(rest) = read else { continue };
+                    let Some(opening) = openings.remove(&at) else { continue };
+                    let number = at as u32;
+                    let mut client = Client::new(opening.into_socket(), number, target.raw, &tools);
+                    last_opened = Instant::now();
+                    client.receive(rest, last_opened, &mut tools).map_err(Failure::Broken)?;
+                    clients[at] = Some(client);
+                    opened += 1;
+                } else if let Some(client) = &mut clients[at] {
+                    client
+                        .read(event.is_read_closed(), Instant::now(), &mut tools)
+                        .map_err(Failure::Broken)?;
+                }
+            }
+            progress.tick(opened as u64);
+            if stop.is_set() {
+                return Err(Failure::Broken("stopped before every connection was open".to_owned()));
+            }
+            if last_opened.elapsed() > PATIENCE {
+                return Err(cannot(opened, format!("no answer within {} seconds", PATIENCE.as_secs())));
+            }
+        }
+        let clients = clients.into_iter().flatten().collect();
+        Ok(Self { poll, events, clients, tools, raw: target.raw })
+    }
+
+    /// Waits for something to happen on a socket, at most so long; 0 only looks.
+    pub(super) fn wait(&mut self, at_most: Duration) -> Result<(), Failure> {
+        wait(&mut self.poll, &mut self.events, Some(at_most))
+    }
+
+    /// Hangs up: with the closing handshake on WebSocket, without waiting for servers that do not answer.
+    pub(super) fn close(mut self) {
+        let now = Instant::now();
+        for client in &mut self.clients {
+            if self.raw {
+                let _ = set_socket_linger(client.socket(), Some(Duration::ZERO));
+            }
+            client.close(now, &mut self.tools);
+        }
+        let mut open: HashMap<usize, Client> = self.clients.drain(..).enumerate().collect();
+        open.retain(|_, client| !client.has_ended(now, &mut self.tools));
+        while !open.is_empty() && now.elapsed() < CLOSE_WITHIN {
+            if wait(&mut self.poll, &mut self.events, Some(TICK)).is_err() {
+                return;
+            }
+            for event in &self.events {
+                let at = event.token().0;
+                if open.get_mut(&at).is_some_and(|client| client.has_ended(Instant::now(), &mut self.tools)) {
+                    open.remove(&at);
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn poll() -> Result<(Poll, Events), Failure> {
+    let poll = Poll::new().map_err(|error| Failure::Broken(format!("cannot wait for sockets: {error}")))?;
+    Ok((poll, Events::with_capacity(1024)))
+}
+
+pub(super) fn wait(poll: &mut Poll, events: &mut Events, at_most: Option<Duration>) -> Result<(), Failure> {
+    match poll.poll(events, at_most) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+            Err(Failure::Broken(format!("cannot wait for sockets: {error}")))
+        }
+        Err(_) => {
+            events.clear();
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// One connection takes one file: as many as the system lets us have.
+pub(super) fn allow_files(connections: u32) -> Result<(), Failure> {
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+    match files.maximum {
+        Some(most) if u64::from(connections) + FILES_OF_OURS > most => Err(Failure::CannotConnect(format!(
+            "{connections} connections need as many open files, and the limit is {most}; raise it (`ulimit -Hn`) or take \
+             fewer --connections"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Connections on their way up at once: fewer than the shortest listen queues hold.
+const AT_ONCE: usize = 64;
+/// Standard streams, epoll, and what looks at `/proc`.
+const FILES_OF_OURS: u64 = 16;
+/// How often the clock, the signals and the bar are looked at.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+/// For a server that says nothing.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);

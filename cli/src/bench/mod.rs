@@ -1,0 +1,165 @@
+//! `framecast bench`: loads a server, checks what it says, and tells what it took.
+//!
+//! One thread and one epoll (`load`) serve all connections (`client`, or `opening` until they are open). The scenarios say
+//! who sends what when: `closed`, `open`, `idle`, `handshake`. A `meter` counts, `process` looks at the server from outside,
+//! `report` tells.
+
+mod client;
+mod closed;
+mod failure;
+mod handshake;
+mod idle;
+mod load;
+mod meter;
+mod open;
+mod opening;
+mod options;
+mod payload;
+mod process;
+mod progress;
+mod report;
+mod schedule;
+mod target;
+
+use std::time::Instant;
+
+pub(crate) use failure::Failure;
+pub(crate) use options::Scenario;
+
+use client::Tools;
+use load::{Load, Stop};
+use meter::{Measured, Watch};
+use options::{Common, Shape};
+use payload::Payloads;
+use progress::Progress;
+use report::{Figures, Report, Server};
+use target::Target;
+
+pub(crate) fn run(scenario: Scenario) -> Result<(), Failure> {
+    match scenario {
+        Scenario::Echo(options) => echo(&options),
+        Scenario::Idle(options) => idle(&options),
+        Scenario::Handshake(options) => handshake(&options),
+    }
+}
+
+fn echo(options: &options::Echo) -> Result<(), Failure> {
+    let options::Echo { common, shape, depth, seconds, warmup, rate } = options;
+    let (target, stop, mut watch) = prepare(common)?;
+    let mut load = open(&target, common, shape, *depth, &stop)?;
+    let mut progress = Progress::of_time("measuring", *warmup + *seconds);
+    let ran = match rate {
+        None => closed::Closed { depth: u64::from(*depth), warmup: *warmup, time: *seconds }
+            .run(&mut load, &mut watch, &stop, &mut progress)
+            .map(|measured| (measured, None)),
+        Some(rate) => open::Open::new(&mut load, *rate, *warmup, *seconds)
+            .run(&mut watch, &stop, &mut progress)
+            .map(|(measured, open_loop)| (measured, Some(open_loop))),
+    };
+    drop(progress);
+    let (measured, open_loop) = ran.map_err(|failure| watch.blame(failure))?;
+    require_some(&measured, "echo")?;
+    let server =
+        measured.server(&watch)?.map(|(server, cpu)| Server { cpu_us_per_message: Some(cpu), ..server });
+    load.close();
+    let figures = Figures::Echo(report::Echo {
+        depth: rate.is_none().then_some(*depth),
+        size: shape.size,
+        text: shape.text,
+        rate: *rate,
+        seconds: measured.seconds(),
+        messages: measured.count,
+        messages_per_second: measured.per_second(),
+        payload_bytes_per_second: measured.per_second() * f64::from(shape.size),
+        latency_us: measured.latency,
+        open_loop,
+        load: measured.own(),
+    });
+    report("echo", common, figures, server, &stop)
+}
+
+fn idle(options: &options::Idle) -> Result<(), Failure> {
+    let options::Idle { common, shape } = options;
+    let (target, stop, mut watch) = prepare(common)?;
+    let resident = |watch: &Watch| watch.server.as_ref().map(|server| server.rss_bytes()).transpose();
+    let before = resident(&watch)?;
+    let began = Instant::now();
+    let mut load = open(&target, common, shape, 1, &stop)?;
+    let mut progress = Progress::of_things("greeting", common.connections.into());
+    let greeted = idle::greet(&mut load, &stop, &mut progress);
+    drop(progress);
+    let messages = greeted.map_err(|failure| watch.blame(failure))?;
+    let open_seconds = began.elapsed().as_secs_f64();
+    let quiet = match watch.server {
+        Some(_) => {
+            Some(idle::wait_until_quiet(&mut load, &mut watch, &stop).map_err(|why| watch.blame(why))?)
+        }
+        None => None,
+    };
+    let after = resident(&watch)?;
+    let server = watch.server.as_ref().zip(before.zip(after)).map(|(process, (before, after))| Server {
+        pid: process.pid(),
+        rss_bytes_before: Some(before),
+        rss_bytes: after,
+        rss_bytes_per_connection: Some((after as f64 - before as f64) / f64::from(common.connections)),
+        ..Server::default()
+    });
+    load.close();
+    let (size, text) = (shape.size, shape.text);
+    let figures = Figures::Idle(report::Idle { size, text, open_seconds, messages, quiet });
+    report("idle", common, figures, server, &stop)
+}
+
+fn handshake(options: &options::Handshake) -> Result<(), Failure> {
+    let options::Handshake { common, seconds, warmup } = options;
+    let (target, stop, mut watch) = prepare(common)?;
+    let (connections, warmup, time) = (common.connections, *warmup, *seconds);
+    let mut progress = Progress::of_time("measuring", warmup + time);
+    let handshakes = handshake::Handshakes { target: &target, connections, warmup, time };
+    let ran = handshakes.run(&mut watch, &stop, &mut progress);
+    drop(progress);
+    let measured = ran.map_err(|failure| watch.blame(failure))?;
+    require_some(&measured, "handshake")?;
+    let server =
+        measured.server(&watch)?.map(|(server, cpu)| Server { cpu_us_per_handshake: Some(cpu), ..server });
+    let figures = Figures::Handshake(report::Handshake {
+        seconds: measured.seconds(),
+        handshakes: measured.count,
+        handshakes_per_second: measured.per_second(),
+        latency_us: measured.latency,
+        load: measured.own(),
+    });
+    report("handshake", common, figures, server, &stop)
+}
+
+fn prepare(common: &Common) -> Result<(Target, Stop, Watch), Failure> {
+    let target = common.target()?;
+    Ok((target, Stop::at_signals()?, Watch::new(common.pid)?))
+}
+
+fn open(target: &Target, common: &Common, shape: &Shape, depth: u32, stop: &Stop) -> Result<Load, Failure> {
+    let payloads = Payloads::new(shape.size as usize, shape.text);
+    let tools = Tools::new(payloads, depth as usize).map_err(|error| Failure::Usage(error.to_string()))?;
+    let mut progress = Progress::of_things("connecting", common.connections.into());
+    Load::open(target, common.connections, tools, stop, &mut progress)
+}
+
+/// There is no percentile of nothing.
+fn require_some(measured: &Measured, thing: &str) -> Result<(), Failure> {
+    if measured.count == 0 {
+        let seconds = measured.seconds();
+        return Err(Failure::Broken(format!("no {thing} was complete within the {seconds:.1} s measured")));
+    }
+    Ok(())
+}
+
+fn report(
+    scenario: &'static str,
+    common: &Common,
+    figures: Figures,
+    server: Option<Server>,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let (url, raw, connections) = (common.url.clone(), common.raw, common.connections);
+    Report { scenario, url, raw, connections, figures, server, interrupted: stop.is_set() }.print(common.json)
+}
