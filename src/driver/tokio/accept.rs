@@ -225,7 +225,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         H: FnOnce(WebSocket) -> F,
         F: Future,
     {
-        Ok(Box::pin(self.0.open()).await?.run(handler).await)
+        // In a statement of its own: what is left of one lives as long as the connection.
+        let run = Box::pin(async move { Ok::<_, Error>(self.0.open().await?.run(handler)) }).await?;
+        Ok(run.await)
     }
 
     /// Answers with 101 and spawns the connection's I/O: see [`Acceptor::accept`].

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::{
     accept::{Acceptor, Incoming, spawn_refusal},
     book::Book,
+    error::Error,
     websocket::WebSocket,
 };
 
@@ -224,23 +225,25 @@ where
     let entry = book.enter();
     let id = entry.id();
     let watched = (answers == Answers::Later).then(|| book.clone());
-    let task = ::tokio::spawn(async move {
-        let handshake = async move {
-            let unavailable = entry.unavailable();
-            acceptor.handshake_unless(stream, unavailable, Some(entry), Some(spawn_refusal)).await
-        };
-        // In a box, which goes when it is done. Why one connection did not open is no matter of the others.
-        if let Ok(incoming) = Box::pin(handshake).await {
-            if let Some(book) = watched {
-                let deadline = incoming.deadline();
-                // A task of its own, and not a timer in this one, which lives as long as the connection.
-                ::tokio::spawn(async move {
-                    sleep_until(deadline).await;
-                    book.cut_if_unfinished(id);
-                });
-            }
-            handler(incoming).await;
+    // In a box, which goes when it is done.
+    let handshake = Box::pin(async move {
+        let unavailable = entry.unavailable();
+        let incoming =
+            acceptor.handshake_unless(stream, unavailable, Some(entry), Some(spawn_refusal)).await?;
+        if let Some(book) = watched {
+            let deadline = incoming.deadline();
+            // A task of its own, and not a timer in this one, which lives as long as the connection.
+            ::tokio::spawn(async move {
+                sleep_until(deadline).await;
+                book.cut_if_unfinished(id);
+            });
         }
+        Ok::<_, Error>(handler(incoming))
+    });
+    let task = ::tokio::spawn(async move {
+        // Why one connection did not open is no matter of the others.
+        let Ok(handling) = handshake.await else { return };
+        handling.await;
     });
     book.can_cut(id, task.abort_handle());
 }

@@ -30,8 +30,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         subprotocol: Option<Box<str>>,
         entry: Option<Entry>,
     ) -> Self {
-        let shared = Arc::new(Shared::new(Connection::new(config, role, now(), seed())));
-        let websocket = WebSocket::new(shared.clone(), subprotocol);
+        let shared = Arc::new(Shared::new(Connection::new(config, role, now(), seed()), subprotocol));
+        let websocket = WebSocket::new(shared.clone());
         if let Some(entry) = &entry {
             entry.opened(&shared);
         }

@@ -51,8 +51,11 @@ pub(super) const STEPS_A_TURN: usize = 64;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// `early` is what came behind the head of the opening handshake.
-    pub(super) fn new(stream: S, shared: Arc<Shared>, early: Vec<u8>, entry: Option<Entry>) -> Self {
-        let socket = Socket { stream, early, needs_flush: false, write_failed: None, eof: false };
+    pub(super) fn new(stream: S, shared: Arc<Shared>, mut early: Vec<u8>, entry: Option<Entry>) -> Self {
+        if !early.is_empty() {
+            with_lent(|lent| shared.lock().feed(now(), &mut early, &mut lent.inbound, &mut lent.queues));
+        }
+        let socket = Socket { stream, needs_flush: false, write_failed: None, eof: false };
         Self { shared, socket, timer: Timer::default(), _entry: entry }
     }
 
@@ -76,9 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         let now = now();
         let mut inner = self.shared.lock();
         inner.pump = PumpState::Awake;
-        let sent_before = inner.connection.stats().bytes_sent;
-        let flushed = self.socket.write(cx, &mut inner, now).is_ready();
-        let wrote = inner.connection.stats().bytes_sent > sent_before;
+        let (flushed, wrote) = self.socket.write(cx, &mut inner, now);
         let (want, may_read) = (inner.connection.want(), inner.may_read(now));
         let ended = matches!(want, Want::Drop | Want::Abort);
         let over = ended || (flushed && inner.connection.state() == State::Closed);
@@ -137,7 +138,6 @@ impl<S> Drop for Pump<S> {
 #[derive(Debug)]
 struct Socket<S> {
     stream: S,
-    early: Vec<u8>,
     /// Written, and maybe held back by the stream.
     needs_flush: bool,
     write_failed: Option<io::ErrorKind>,
@@ -145,12 +145,14 @@ struct Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Writes until nothing is queued. Pending: the socket takes no more, for now or ever.
-    fn write(&mut self, cx: &mut Context<'_>, inner: &mut Inner, now: Instant) -> Poll<()> {
+    /// Writes until nothing is queued or the socket takes no more, for now or ever: whether all is out, and whether anything
+    /// was written.
+    fn write(&mut self, cx: &mut Context<'_>, inner: &mut Inner, now: Instant) -> (bool, bool) {
         if self.write_failed.is_some() {
-            return Poll::Pending;
+            return (false, false);
         }
-        match with_lent(|lent| {
+        let mut wrote = false;
+        let written = with_lent(|lent| {
             while let Some(transmit) = inner.connection.poll_transmit(now, &mut lent.outbound) {
                 let slices = transmit.slices();
                 let stream = Pin::new(&mut self.stream);
@@ -163,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 transmit.wrote(written);
+                wrote = true;
                 self.needs_flush = true;
             }
             if self.needs_flush {
@@ -174,22 +177,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 inner.connection.write_is_shut(now);
             }
             Poll::Ready(io::Result::Ok(()))
-        }) {
-            Poll::Ready(Err(error)) => {
-                self.write_failed = Some(error.kind());
-                Poll::Pending
-            }
-            written => written.map(drop),
+        });
+        if let Poll::Ready(Err(error)) = &written {
+            self.write_failed = Some(error.kind());
         }
+        (matches!(written, Poll::Ready(Ok(()))), wrote)
     }
 
     /// Reads once. Ready: something came, the end maybe.
     fn read(&mut self, cx: &mut Context<'_>, shared: &Shared, now: Instant) -> Poll<()> {
-        if !self.early.is_empty() {
-            let mut early = std::mem::take(&mut self.early);
-            with_lent(|lent| shared.lock().feed(now, &mut early, &mut lent.inbound, &mut lent.queues));
-            return Poll::Ready(());
-        }
         let into_target = self.read_target(cx, &mut shared.lock(), now);
         let read = ready!(into_target.unwrap_or_else(|| self.read_shared(cx, shared, now)));
         match read {
@@ -246,22 +242,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 /// One timer for all deadlines. It is only moved forward: traffic does not touch it, and what fires too early is armed
 /// again.
 #[derive(Debug, Default)]
-struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-    armed: Option<Instant>,
-}
+struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
     fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(::tokio::time::sleep_until(deadline.into())));
-        if self.armed.is_none_or(|armed| deadline < armed) {
-            sleep.as_mut().reset(deadline.into());
-            self.armed = Some(deadline);
+        let deadline = deadline.into();
+        let sleep = self.0.get_or_insert_with(|| Box::pin(::tokio::time::sleep_until(deadline)));
+        if deadline < sleep.deadline() || sleep.is_elapsed() {
+            sleep.as_mut().reset(deadline);
         }
-        ready!(sleep.as_mut().poll(cx));
-        self.armed = None;
-        Poll::Ready(())
+        sleep.as_mut().poll(cx)
     }
 }
 

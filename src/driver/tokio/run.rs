@@ -29,27 +29,54 @@ pin_project! {
     /// Written out, as an `async fn` would hold both twice, and an idle connection is made of little else.
     #[must_use]
     pub(super) struct Run<S, F: Future> {
-        // None: it panicked before it was one.
         #[pin]
-        user: Option<F>,
+        user: User<F>,
         // None: it is done, and the socket is dropped, however long the user goes on.
         pump: Option<Pump<S>>,
         shared: Arc<Shared>,
-        output: Option<Result<F::Output, Box<dyn Any + Send>>>,
+    }
+}
+
+pin_project! {
+    /// The user's future, and what came of it.
+    #[project = UserProjection]
+    #[project_replace = UserReplaced]
+    enum User<F: Future> {
+        Runs { #[pin] future: F },
+        Ended { output: F::Output },
+        Panicked { panic: Box<dyn Any + Send> },
+        Told,
     }
 }
 
 impl<S, F: Future> Run<S, F> {
     pub(super) fn new(pump: Pump<S>, user: impl FnOnce() -> F) -> Self {
         let shared = pump.shared.clone();
-        let (user, output) = match catch_unwind(AssertUnwindSafe(user)) {
-            Ok(user) => (Some(user), None),
+        let user = match catch_unwind(AssertUnwindSafe(user)) {
+            Ok(future) => User::Runs { future },
             Err(panic) => {
                 shared.abandon(CloseCode::INTERNAL);
-                (None, Some(Err(panic)))
+                User::Panicked { panic }
             }
         };
-        Self { user, pump: Some(pump), shared, output }
+        Self { user, pump: Some(pump), shared }
+    }
+}
+
+impl<F: Future> User<F> {
+    /// Runs on; when that was its end, closes the connection. Whether it still runs.
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, shared: &Shared) -> bool {
+        let UserProjection::Runs { future } = self.as_mut().project() else { return false };
+        let (ended, code) = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => return true,
+            Ok(Poll::Ready(output)) => (Self::Ended { output }, CloseCode::NORMAL),
+            Err(panic) => (Self::Panicked { panic }, CloseCode::INTERNAL),
+        };
+        // Before the future goes: its `WebSocket` knows of no panic any more.
+        shared.abandon(code);
+        self.set(ended);
+        false
     }
 }
 
@@ -59,27 +86,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Run<S, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         for _ in 0..STEPS_A_TURN {
-            if this.output.is_none()
-                && let Some(mut user) = this.user.as_mut().as_pin_mut()
-            {
-                match catch_unwind(AssertUnwindSafe(|| user.as_mut().poll(cx))) {
-                    Ok(Poll::Pending) if this.pump.is_none() => return Poll::Pending,
-                    Ok(Poll::Pending) => {}
-                    Ok(Poll::Ready(output)) => {
-                        *this.output = Some(Ok(output));
-                        this.shared.abandon(CloseCode::NORMAL);
-                    }
-                    Err(panic) => {
-                        *this.output = Some(Err(panic));
-                        this.shared.abandon(CloseCode::INTERNAL);
-                    }
-                }
-            }
+            let runs = this.user.as_mut().poll(cx, this.shared);
             let Some(pump) = this.pump else {
-                return match this.output.take() {
-                    Some(Ok(output)) => Poll::Ready((output, this.shared.close_info())),
-                    Some(Err(panic)) => resume_unwind(panic),
-                    None => Poll::Pending,
+                if runs {
+                    return Poll::Pending;
+                }
+                return match this.user.as_mut().project_replace(User::Told) {
+                    UserReplaced::Ended { output } => Poll::Ready((output, this.shared.close_info())),
+                    UserReplaced::Panicked { panic } => resume_unwind(panic),
+                    UserReplaced::Runs { .. } | UserReplaced::Told => Poll::Pending,
                 };
             };
             match pump.step(cx) {

@@ -23,6 +23,7 @@ use crate::proto::{Cause, CloseCode, Connection, Event, Inbound, Message, Outgoi
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<Inner>,
+    subprotocol: Option<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -120,8 +121,9 @@ pub(super) enum End {
 }
 
 impl Shared {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, subprotocol: Option<Box<str>>) -> Self {
         Self {
+            subprotocol,
             state: Mutex::new(Inner {
                 connection,
                 inbox: Inbox::default(),
@@ -133,6 +135,10 @@ impl Shared {
                 end: End::Open,
             }),
         }
+    }
+
+    pub(super) fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
     }
 
     #[inline]

@@ -43,7 +43,6 @@ pub struct WebSocket {
     sender: Sender,
     /// Messages that were taken off the inbox and not returned yet.
     batch: Batch,
-    subprotocol: Option<Box<str>>,
     /// What the [`Sink`] has taken and could not queue yet; in a box, as that is rare.
     held: Option<Box<Message>>,
 }
@@ -67,8 +66,8 @@ pub struct Sender {
 }
 
 impl WebSocket {
-    pub(super) fn new(shared: Arc<Shared>, subprotocol: Option<Box<str>>) -> Self {
-        Self { sender: Sender { shared }, batch: Batch::default(), subprotocol, held: None }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { sender: Sender { shared }, batch: Batch::default(), held: None }
     }
 
     /// The next message; `None` once the connection has ended and everything before its end was received. How it ended says
@@ -112,7 +111,7 @@ impl WebSocket {
 
     /// The subprotocol that was agreed on (RFC 6455 §1.9).
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.sender.shared.subprotocol()
     }
 
     /// Closes: our Close leaves behind what was sent before, then the peer's is waited for, `close_within` at most.
