@@ -1,0 +1,173 @@
+//! One connection, from open to closed: lines go out and messages come in, side by side, until one of them ends it.
+
+use std::{cell::Cell, io, pin::pin, time::Duration};
+
+use framecast::{CloseCode, CloseInfo, SendError, Sender, WebSocket, proto::CloseFrame};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    event::Event,
+    input::{Input, never},
+    line::Line,
+    options::{Options, Wait},
+    output::Output,
+};
+use crate::{failure::Failure, server::stopped};
+
+pub(super) struct Session<'s> {
+    options: &'s Options,
+    output: &'s Output,
+    sent: Cell<u64>,
+    received: Cell<u64>,
+    /// Another message was received.
+    came: Notify,
+}
+
+/// How we close, and what is to be said of it besides.
+struct Goodbye {
+    close: CloseFrame,
+    mistake: Option<Failure>,
+}
+
+impl Goodbye {
+    fn normal() -> Self {
+        Self { close: CloseFrame { code: CloseCode::NORMAL, reason: "".into() }, mistake: None }
+    }
+
+    /// The input is wrong, and nobody is there to mend it.
+    fn because(mistake: Failure) -> Self {
+        Self { mistake: Some(mistake), ..Self::normal() }
+    }
+}
+
+impl<'s> Session<'s> {
+    pub(super) fn new(options: &'s Options, output: &'s Output) -> Self {
+        Self { options, output, sent: Cell::new(0), received: Cell::new(0), came: Notify::new() }
+    }
+
+    /// To the end; how it ended, and what was wrong with the input.
+    pub(super) async fn run(self, mut ws: WebSocket, input: Input) -> (CloseInfo, Option<Failure>) {
+        let sender = ws.sender();
+        let mut pings = JoinSet::new();
+        let mut printing = pin!(self.print(&mut ws));
+        let goodbye = tokio::select! {
+            biased;
+            () = &mut printing => None,
+            goodbye = self.talk(input, &sender, &mut pings) => Some(goodbye),
+            () = told_to_stop() => Some(Goodbye::normal()),
+            () = self.output.broken() => Some(Goodbye::normal()),
+        };
+        let mut mistake = None;
+        if let Some(goodbye) = goodbye {
+            mistake = goodbye.mistake;
+            // It fails if the peer was faster, which `printing` and `closed` see.
+            let _ = sender.close(goodbye.close.code, &goodbye.close.reason);
+            printing.await;
+        }
+        let end = sender.closed().await;
+        // Pongs that came before the end are told before it.
+        while pings.join_next().await.is_some() {}
+        (end, mistake)
+    }
+
+    /// Prints what comes in.
+    async fn print(&self, ws: &mut WebSocket) {
+        while let Some(message) = ws.recv().await {
+            self.received.set(self.received.get() + 1);
+            self.output.tell(Event::Message(message)).await;
+            self.came.notify_one();
+        }
+    }
+
+    /// Sends what is typed, to the end of input and of what is to be waited for after it.
+    async fn talk(&self, mut input: Input, sender: &Sender, pings: &mut JoinSet<()>) -> Goodbye {
+        loop {
+            let line = match input.next().await {
+                Ok(Some(line)) => Line::parse(line, self.options.binary, !self.options.no_commands),
+                Ok(None) if input.is_editor() => return Goodbye::normal(),
+                Ok(None) => break,
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(error.to_string()),
+                Err(error) => {
+                    let why = format!("cannot read stdin: {error}");
+                    return Goodbye::because(Failure::new(1, why));
+                }
+            };
+            match line {
+                Ok(Line::Message(message)) => match sender.send(message).await {
+                    Ok(()) => self.sent.set(self.sent.get() + 1),
+                    Err(_) => return never().await,
+                },
+                Ok(Line::Ping(payload)) => self.ping(payload, sender, pings),
+                Ok(Line::Close(close)) => return Goodbye { close, mistake: None },
+                Err(why) => {
+                    self.output.tell(Event::Error { message: why.clone(), status: None }).await;
+                    if !input.is_editor() {
+                        return Goodbye::because(Failure::usage(why));
+                    }
+                    self.output.notice(&why).await;
+                }
+            }
+        }
+        match self.options.wait {
+            Wait::Forever => never().await,
+            Wait::Quiet(quiet) => self.wait_for_replies(quiet, sender, pings).await,
+        }
+        Goodbye::normal()
+    }
+
+    /// Pings, and tells of the pong when it comes.
+    fn ping(&self, payload: Vec<u8>, sender: &Sender, pings: &mut JoinSet<()>) {
+        let (sender, events) = (sender.clone(), self.output.events());
+        pings.spawn(async move {
+            let event = match sender.round_trip(&payload).await {
+                Ok(took) => Event::Pong { payload, took },
+                Err(SendError::Full) => Event::Notice("a ping waits to be written; try again".into()),
+                Err(_) => return,
+            };
+            let _ = events.send(event).await;
+        });
+    }
+
+    /// Until as many messages came as were sent, and the pongs, or none of them for `quiet`. Where nothing was sent nothing
+    /// is owed, and `quiet` is all the time that there is.
+    async fn wait_for_replies(&self, quiet: Duration, sender: &Sender, pings: &mut JoinSet<()>) {
+        let asked = self.sent.get() > 0 || !pings.is_empty();
+        sender.flush().await;
+        let mut deadline = Instant::now() + quiet;
+        loop {
+            while pings.try_join_next().is_some() {}
+            if asked && self.received.get() >= self.sent.get() && pings.is_empty() {
+                return;
+            }
+            let something = async {
+                tokio::select! {
+                    () = self.came.notified() => {}
+                    Some(_) = pings.join_next() => {}
+                }
+            };
+            if timeout_at(deadline, something).await.is_err() {
+                break;
+            }
+            if asked {
+                deadline = Instant::now() + quiet;
+            }
+        }
+        let (received, sent) = (self.received.get(), self.sent.get());
+        if received < sent {
+            self.output.notice(&format!("{received} of {sent} replies came")).await;
+        }
+    }
+}
+
+/// Resolves at SIGINT or SIGTERM.
+async fn told_to_stop() {
+    match stopped() {
+        Ok(stopped) => stopped.await,
+        // Without a handler the signal ends the process by itself.
+        Err(_) => never().await,
+    }
+}
