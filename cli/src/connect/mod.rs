@@ -89,7 +89,9 @@ async fn talk(
         }
         None => Input::plain(options.max_message),
     };
-    let (end, mistake) = Session::new(options, output).run(ws, input).await;
+    let Some((end, mistake)) = Session::new(options, output).run(ws, input).await else {
+        return Ok(());
+    };
     output
         .tell(Event::Close { code: end.code.0, reason: end.reason.as_str().into(), clean: end.clean })
         .await;

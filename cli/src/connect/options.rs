@@ -18,7 +18,7 @@ use crate::{
 /// pipe, text comes as it is with a line feed, and binary as it is with nothing.
 ///
 /// Lines that are commands: `/ping [PAYLOAD]` tells the round-trip time; `/close [CODE] [REASON]` closes. `//` at the start
-/// of a line sends one `/`.
+/// of a line sends one `/`. In a pipe a wrong command ends it, and `/close` waits for replies as the end of input does.
 ///
 /// At the end of input it waits until as many messages came as were sent, or none came for `--wait` seconds, and closes with
 /// 1000.

@@ -6,7 +6,7 @@ use framecast::{CloseCode, CloseInfo, SendError, Sender, WebSocket, proto::Close
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -21,6 +21,8 @@ use crate::{failure::Failure, server::stopped};
 pub(super) struct Session<'s> {
     options: &'s Options,
     output: &'s Output,
+    /// A message or a ping was sent.
+    asked: Cell<bool>,
     sent: Cell<u64>,
     received: Cell<u64>,
     /// Another message was received.
@@ -46,11 +48,18 @@ impl Goodbye {
 
 impl<'s> Session<'s> {
     pub(super) fn new(options: &'s Options, output: &'s Output) -> Self {
-        Self { options, output, sent: Cell::new(0), received: Cell::new(0), came: Notify::new() }
+        Self {
+            options,
+            output,
+            asked: Cell::new(false),
+            sent: Cell::new(0),
+            received: Cell::new(0),
+            came: Notify::new(),
+        }
     }
 
-    /// To the end; how it ended, and what was wrong with the input.
-    pub(super) async fn run(self, mut ws: WebSocket, input: Input) -> (CloseInfo, Option<Failure>) {
+    /// To the end; how it ended, and what was wrong with the input. `None`: nobody reads our output any more.
+    pub(super) async fn run(self, mut ws: WebSocket, input: Input) -> Option<(CloseInfo, Option<Failure>)> {
         let sender = ws.sender();
         let mut pings = JoinSet::new();
         let mut printing = pin!(self.print(&mut ws));
@@ -59,7 +68,12 @@ impl<'s> Session<'s> {
             () = &mut printing => None,
             goodbye = self.talk(input, &sender, &mut pings) => Some(goodbye),
             () = told_to_stop() => Some(Goodbye::normal()),
-            () = self.output.broken() => Some(Goodbye::normal()),
+            () = self.output.broken() => {
+                let _ = sender.close(CloseCode::NORMAL, "");
+                // For the peer's sake, and only so long: there may be much on the way that nobody wants.
+                let _ = timeout(FAREWELL, printing).await;
+                return None;
+            }
         };
         let mut mistake = None;
         if let Some(goodbye) = goodbye {
@@ -71,7 +85,7 @@ impl<'s> Session<'s> {
         let end = sender.closed().await;
         // Pongs that came before the end are told before it.
         while pings.join_next().await.is_some() {}
-        (end, mistake)
+        Some((end, mistake))
     }
 
     /// Prints what comes in.
@@ -85,24 +99,27 @@ impl<'s> Session<'s> {
 
     /// Sends what is typed, to the end of input and of what is to be waited for after it.
     async fn talk(&self, mut input: Input, sender: &Sender, pings: &mut JoinSet<()>) -> Goodbye {
-        loop {
+        let close = loop {
             let line = match input.next().await {
                 Ok(Some(line)) => Line::parse(line, self.options.binary, !self.options.no_commands),
                 Ok(None) if input.is_editor() => return Goodbye::normal(),
-                Ok(None) => break,
+                Ok(None) => break None,
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(error.to_string()),
                 Err(error) => {
                     let why = format!("cannot read stdin: {error}");
                     return Goodbye::because(Failure::new(1, why));
                 }
             };
+            self.asked.set(self.asked.get() || matches!(line, Ok(Line::Message(_) | Line::Ping(_))));
             match line {
                 Ok(Line::Message(message)) => match sender.send(message).await {
                     Ok(()) => self.sent.set(self.sent.get() + 1),
                     Err(_) => return never().await,
                 },
                 Ok(Line::Ping(payload)) => self.ping(payload, sender, pings),
-                Ok(Line::Close(close)) => return Goodbye { close, mistake: None },
+                Ok(Line::Close(close)) if input.is_editor() => return Goodbye { close, mistake: None },
+                // Whoever wrote it into a file wants what the lines before it are answered.
+                Ok(Line::Close(close)) => break Some(close),
                 Err(why) => {
                     self.output.tell(Event::Error { message: why.clone(), status: None }).await;
                     if !input.is_editor() {
@@ -111,12 +128,13 @@ impl<'s> Session<'s> {
                     self.output.notice(&why).await;
                 }
             }
+        };
+        match (self.options.wait, &close) {
+            (Wait::Quiet(quiet), _) => self.wait_for_replies(quiet, sender, pings).await,
+            (Wait::Forever, Some(_)) => {}
+            (Wait::Forever, None) => never().await,
         }
-        match self.options.wait {
-            Wait::Forever => never().await,
-            Wait::Quiet(quiet) => self.wait_for_replies(quiet, sender, pings).await,
-        }
-        Goodbye::normal()
+        close.map_or_else(Goodbye::normal, |close| Goodbye { close, mistake: None })
     }
 
     /// Pings, and tells of the pong when it comes.
@@ -135,7 +153,7 @@ impl<'s> Session<'s> {
     /// Until as many messages came as were sent, and the pongs, or none of them for `quiet`. Where nothing was sent nothing
     /// is owed, and `quiet` is all the time that there is.
     async fn wait_for_replies(&self, quiet: Duration, sender: &Sender, pings: &mut JoinSet<()>) {
-        let asked = self.sent.get() > 0 || !pings.is_empty();
+        let asked = self.asked.get();
         sender.flush().await;
         let mut deadline = Instant::now() + quiet;
         loop {
@@ -171,3 +189,6 @@ async fn told_to_stop() {
         Err(_) => never().await,
     }
 }
+
+/// For the closing handshake, where nobody reads what still comes.
+const FAREWELL: Duration = Duration::from_secs(1);
