@@ -136,3 +136,19 @@ async fn a_round_trip_that_is_dropped_is_forgotten() {
         assert_eq!(asking.await.expect("no panic"), Ok(Duration::from_secs(1)));
     }
 }
+
+/// There is room for one ping at a time; the others wait for it, and not in vain.
+#[tokio::test]
+async fn round_trips_that_begin_together_are_all_asked() {
+    for (sender, mut peer, _holding) in both().await {
+        let asking = tokio::spawn(async move {
+            tokio::join!(sender.round_trip(b"a"), sender.round_trip(b"b"), sender.round_trip(b"c"))
+        });
+        for _ in 0..3 {
+            let payload = next_ping(&mut peer).await;
+            peer.send(&frame(PONG, &payload)).await;
+        }
+        let (a, b, c) = asking.await.expect("no panic");
+        assert!(a.is_ok() && b.is_ok() && c.is_ok(), "{a:?} {b:?} {c:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, io, pin::pin, time::Duration};
 
-use framecast::{CloseCode, CloseInfo, SendError, Sender, WebSocket, proto::CloseFrame};
+use framecast::{CloseCode, CloseInfo, Sender, WebSocket, proto::CloseFrame};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -130,6 +130,8 @@ impl<'s> Session<'s> {
             }
         };
         match (self.options.wait, &close) {
+            // Nothing is owed.
+            (_, Some(_)) if !self.asked.get() => {}
             (Wait::Quiet(quiet), _) => self.wait_for_replies(quiet, sender, pings).await,
             (Wait::Forever, Some(_)) => {}
             (Wait::Forever, None) => never().await,
@@ -141,12 +143,10 @@ impl<'s> Session<'s> {
     fn ping(&self, payload: Vec<u8>, sender: &Sender, pings: &mut JoinSet<()>) {
         let (sender, events) = (sender.clone(), self.output.events());
         pings.spawn(async move {
-            let event = match sender.round_trip(&payload).await {
-                Ok(took) => Event::Pong { payload, took },
-                Err(SendError::Full) => Event::Notice("a ping waits to be written; try again".into()),
-                Err(_) => return,
-            };
-            let _ = events.send(event).await;
+            // A connection that ended says so itself.
+            if let Ok(took) = sender.round_trip(&payload).await {
+                let _ = events.send(Event::Pong { payload, took }).await;
+            }
         });
     }
 

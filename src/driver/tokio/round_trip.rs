@@ -31,6 +31,11 @@ impl RoundTrips {
         Some(trip.ticket)
     }
 
+    /// Whether this one's ping is out.
+    pub(super) fn has(&self, ticket: u32) -> bool {
+        self.0.iter().any(|trip| trip.ticket == ticket)
+    }
+
     /// How long it took, once it is answered.
     pub(super) fn took(&self, ticket: u32) -> Option<Duration> {
         self.0.iter().find(|trip| trip.ticket == ticket)?.took

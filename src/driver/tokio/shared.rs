@@ -57,6 +57,8 @@ enum What {
     Flush,
     /// The end.
     End,
+    /// Room for a ping of the application's.
+    PingRoom,
     /// A pong.
     Pong,
     /// Nothing any more: it is there.
@@ -227,12 +229,17 @@ impl Shared {
         payload: &[u8],
     ) -> Poll<Result<Duration, SendError>> {
         let mut inner = self.lock();
-        if ticket.0 == 0 {
+        if !inner.round_trips.as_ref().is_some_and(|trips| trips.has(ticket.0)) {
             let kept = Control::new(payload).ok_or(SendError::PayloadTooLong { bytes: payload.len() })?;
-            inner.connection.ping(payload)?;
-            inner.wait(What::Pong, ticket, cx.waker());
-            inner.round_trips.get_or_insert_default().begin(ticket.0, kept, now());
-            let_pump_see(inner);
+            match inner.connection.ping(payload) {
+                Err(SendError::Full) => inner.wait(What::PingRoom, ticket, cx.waker()),
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(()) => {
+                    inner.wait(What::Pong, ticket, cx.waker());
+                    inner.round_trips.get_or_insert_default().begin(ticket.0, kept, now());
+                    let_pump_see(inner);
+                }
+            }
             return Poll::Pending;
         }
         if let Some(took) = inner.round_trips.as_ref().and_then(|trips| trips.took(ticket.0)) {
@@ -375,6 +382,7 @@ impl Inner {
                 What::Room => drained || known,
                 What::Flush => queued == 0 || told,
                 What::End => told,
+                What::PingRoom => wrote || known,
                 What::Pong => known,
                 What::Nothing => true,
             });
@@ -388,7 +396,8 @@ impl Inner {
         let Some(ticket) = self.round_trips.as_mut().and_then(|trips| trips.pong(payload, now())) else {
             return;
         };
-        if let Some(waiter) = self.waiting.iter_mut().find(|waiter| waiter.ticket == ticket) {
+        let asked = |waiter: &&mut Waiter| waiter.ticket == ticket && waiter.what == What::Pong;
+        if let Some(waiter) = self.waiting.iter_mut().find(asked) {
             waiter.what = What::Nothing;
         }
     }

@@ -176,13 +176,14 @@ impl Sender {
 
     /// Sends a ping with this payload and waits for its pong; the time from the one to the other.
     ///
-    /// It ends with the connection at the latest, so put a time-out around it where that is too late: a peer need only
-    /// answer the newest of several pings (RFC 6455 §5.5.3). A pong is read behind the messages before it; while those are not
-    /// received, it waits with them. Pings of one payload are answered in their order, so give each its own where one may be
-    /// given up. Cancel safe: dropped after its first poll, the ping is sent, and its pong nobody's.
+    /// While the last ping is not written it waits for that. It ends with the connection at the latest, so put a time-out
+    /// around it where that is too late: a peer need only answer the newest of several pings (RFC 6455 §5.5.3). A pong is read
+    /// behind the messages before it; while those are not received, it waits with them. Pings of one payload are answered in
+    /// their order, so give each its own where one may be given up. Cancel safe: a ping that was sent stays sent, and its pong
+    /// is nobody's.
     ///
     /// # Errors
-    /// As for [`ping`](Self::ping), at once; [`SendError::Closed`] if the connection ends before the pong.
+    /// A payload above 125 bytes; [`SendError::Closed`], also if the connection ends before the pong.
     pub async fn round_trip(&self, payload: &[u8]) -> Result<Duration, SendError> {
         Wait::new(&self.shared, |shared: &Shared, cx: &mut Context<'_>, ticket: &mut Ticket| {
             shared.poll_round_trip(cx, ticket, payload)
