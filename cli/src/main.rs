@@ -1,14 +1,16 @@
 //! The `framecast` command: one file a subcommand.
 
 mod bench;
+mod connect;
 mod echo;
+mod failure;
 mod server;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-/// WebSockets for the shell: servers to try clients with.
+/// WebSockets for the shell: a client for people and scripts, and servers to try clients with.
 #[derive(Parser)]
 #[command(name = "framecast", version, arg_required_else_help = true)]
 struct Cli {
@@ -18,6 +20,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Talk to a server: each line typed is a message.
+    Connect(Box<connect::Options>),
     /// Answer each message to its sender.
     Echo(server::Options),
     /// Load a server, check what it says, and tell what it took.
@@ -39,20 +43,12 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = match command {
-        Command::Echo(options) => echo::run(options),
-        Command::Bench(scenario) => match bench::run(scenario) {
-            Ok(()) => Ok(()),
-            Err(failure) => {
-                eprintln!("framecast: {failure}");
-                return ExitCode::from(failure.exit_code());
-            }
-        },
+        Command::Connect(options) => connect::run(*options),
+        Command::Echo(options) => echo::run(options).map_err(failure::Failure::from),
+        Command::Bench(scenario) => bench::run(scenario).map_err(failure::Failure::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("framecast: {error}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.report(),
     }
 }

@@ -143,19 +143,19 @@ fn origin(text: &str) -> std::result::Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn subprotocol(text: &str) -> std::result::Result<String, String> {
+pub(crate) fn subprotocol(text: &str) -> std::result::Result<String, String> {
     let _ = Endpoint::new().subprotocols([text]).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }
 
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> std::result::Result<Duration, String> {
     match seconds_or_zero(text)? {
         duration if duration < Duration::from_millis(1) => Err("must be at least 0.001".into()),
         duration => Ok(duration),
     }
 }
 
-fn seconds_or_zero(text: &str) -> std::result::Result<Duration, String> {
+pub(crate) fn seconds_or_zero(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if duration > SECONDS_MAX => Err("must be at most 12 days".into()),

@@ -23,6 +23,7 @@ WSCAT = ["node", str(NODE_MODULES / "wscat/bin/wscat")]
 WEBSOCAT = [str(INSTALLED / "bin/websocat")]
 # Stand-ins for trying the checks themselves; they take the same options as what they stand for.
 ECHO = shlex.split(os.environ.get("FRAMECAST_ECHO", "")) or [str(TARGET / "release/framecast"), "echo"]
+CONNECT = shlex.split(os.environ.get("FRAMECAST_CONNECT", "")) or [str(TARGET / "release/framecast"), "connect"]
 ECHO_CLIENT = shlex.split(os.environ.get("FRAMECAST_ECHO_CLIENT", "")) or [str(TARGET / "release/examples/echo_client")]
 
 ENVIRONMENT = dict(os.environ, NODE_PATH=str(NODE_MODULES))

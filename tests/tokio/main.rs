@@ -7,6 +7,7 @@ mod closing;
 mod handshake;
 mod keepalive;
 mod listener;
+mod round_trip;
 mod senders;
 mod streamsink;
 mod support;

@@ -15,13 +15,14 @@ pub(crate) enum Failure {
     CannotConnect(String),
 }
 
-impl Failure {
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Broken(_) => 1,
-            Self::Usage(_) => 2,
-            Self::CannotConnect(_) => 3,
-        }
+impl From<Failure> for crate::failure::Failure {
+    fn from(failure: Failure) -> Self {
+        let status = match failure {
+            Failure::Broken(_) => 1,
+            Failure::Usage(_) => 2,
+            Failure::CannotConnect(_) => 3,
+        };
+        Self::new(status, failure)
     }
 }
 

@@ -15,6 +15,7 @@ mod lent;
 mod listen;
 mod open;
 mod pump;
+mod round_trip;
 mod run;
 mod shared;
 mod stream;

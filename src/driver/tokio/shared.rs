@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -17,8 +17,11 @@ use super::{
     close_info::CloseInfo,
     inbox::{Batch, Inbox, Queues},
     lent::with_lent,
+    round_trip::RoundTrips,
 };
-use crate::proto::{Cause, CloseCode, Connection, Event, Inbound, Message, Outgoing, SendError, State};
+use crate::proto::{
+    Cause, CloseCode, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
+};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -36,6 +39,7 @@ pub(super) struct Inner {
     reader: Option<Waker>,
     /// Who else waits, and for what.
     waiting: Vec<Waiter>,
+    round_trips: Option<Box<RoundTrips>>,
     tickets: u32,
     pub(super) end: End,
 }
@@ -55,6 +59,12 @@ enum What {
     Flush,
     /// The end.
     End,
+    /// Room for a ping of the application's.
+    PingRoom,
+    /// A pong.
+    Pong,
+    /// Nothing any more: it is there.
+    Nothing,
 }
 
 /// Who waits: a future, by a number that it gets when it first has to, or the sink, of which there is one.
@@ -96,7 +106,7 @@ where
 impl<F> Drop for Wait<'_, F> {
     fn drop(&mut self) {
         if self.ticket.0 > 0 {
-            self.shared.lock().waiting.retain(|waiter| waiter.ticket != self.ticket.0);
+            self.shared.lock().forget(self.ticket.0);
         }
     }
 }
@@ -131,6 +141,7 @@ impl Shared {
                 pump: PumpState::Awake,
                 reader: None,
                 waiting: Vec::new(),
+                round_trips: None,
                 tickets: 0,
                 end: End::Open,
             }),
@@ -238,6 +249,37 @@ impl Shared {
         Ok(())
     }
 
+    /// Pings, then waits for the pong, or for an end in its place.
+    pub(super) fn poll_round_trip(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: &mut Ticket,
+        payload: &[u8],
+    ) -> Poll<Result<Duration, SendError>> {
+        let mut inner = self.lock();
+        if !inner.round_trips.as_ref().is_some_and(|trips| trips.has(ticket.0)) {
+            let kept = Control::new(payload).ok_or(SendError::PayloadTooLong { bytes: payload.len() })?;
+            match inner.connection.ping(payload) {
+                Err(SendError::Full) => inner.wait(What::PingRoom, ticket, cx.waker()),
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(()) => {
+                    inner.wait(What::Pong, ticket, cx.waker());
+                    inner.round_trips.get_or_insert_default().begin(ticket.0, kept, now());
+                    let_pump_see(inner);
+                }
+            }
+            return Poll::Pending;
+        }
+        if let Some(took) = inner.round_trips.as_ref().and_then(|trips| trips.took(ticket.0)) {
+            return Poll::Ready(Ok(took));
+        }
+        if !matches!(inner.end, End::Open) {
+            return Poll::Ready(Err(SendError::Closed));
+        }
+        inner.wait(What::Pong, ticket, cx.waker());
+        Poll::Pending
+    }
+
     /// Ready once everything queued was handed to the transport.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         let mut inner = self.lock();
@@ -307,8 +349,12 @@ impl Inner {
                     self.end = End::Known(cause.into());
                     rest
                 }
+                (rest, Some(Event::Pong(payload))) => {
+                    self.take_pong(&payload);
+                    rest
+                }
                 // Answered and counted below; pieces are not asked for here.
-                (rest, Some(Event::Ping(_) | Event::Pong(_) | Event::Part { .. })) => rest,
+                (rest, Some(Event::Ping(_) | Event::Part { .. })) => rest,
                 (_, None) => return,
             };
             if input.is_empty() {
@@ -357,10 +403,32 @@ impl Inner {
                 What::Room => drained || known,
                 What::Flush => queued == 0 || told,
                 What::End => told,
+                What::PingRoom => wrote || known,
+                What::Pong => known,
+                What::Nothing => true,
             });
         }
         wakers.extend(self.wake_reader());
         wakers
+    }
+
+    /// Whoever waits for this pong is woken with the next [`wakers`](Self::wakers).
+    fn take_pong(&mut self, payload: &[u8]) {
+        let Some(ticket) = self.round_trips.as_mut().and_then(|trips| trips.pong(payload, now())) else {
+            return;
+        };
+        let asked = |waiter: &&mut Waiter| waiter.ticket == ticket && waiter.what == What::Pong;
+        if let Some(waiter) = self.waiting.iter_mut().find(asked) {
+            waiter.what = What::Nothing;
+        }
+    }
+
+    /// A wait is over, or given up.
+    fn forget(&mut self, ticket: u32) {
+        self.waiting.retain(|waiter| waiter.ticket != ticket);
+        if self.round_trips.as_mut().is_some_and(|trips| trips.forget(ticket)) {
+            self.round_trips = None;
+        }
     }
 
     fn who_waits(&mut self, due: impl Fn(What) -> bool) -> Vec<Waker> {

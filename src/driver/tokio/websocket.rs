@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_core::Stream;
@@ -167,13 +168,30 @@ impl Sender {
         Wait::new(&self.shared, Shared::poll_flush).await;
     }
 
-    /// Sends a ping of the application's own, for peers that want one; nobody is told of its pong. Keepalive has its own
-    /// pings, and [`stats`](Self::stats) their round-trip time.
+    /// Sends a ping of the application's own, for peers that want one; nobody is told of its pong, other than by
+    /// [`round_trip`](Self::round_trip). Keepalive has its own pings, and [`stats`](Self::stats) their round-trip time.
     ///
     /// # Errors
     /// A payload above 125 bytes; [`SendError::Full`] while the last one is not written; [`SendError::Closed`].
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.shared.ping(payload)
+    }
+
+    /// Sends a ping with this payload and waits for its pong; the time from the one to the other.
+    ///
+    /// While the last ping is not written it waits for that. It ends with the connection at the latest, so put a time-out
+    /// around it where that is too late: a peer need only answer the newest of several pings (RFC 6455 §5.5.3). A pong is read
+    /// behind the messages before it; while those are not received, it waits with them. Pings of one payload are answered in
+    /// their order, so give each its own where one may be given up. Cancel safe: a ping that was sent stays sent, and its pong
+    /// is nobody's.
+    ///
+    /// # Errors
+    /// A payload above 125 bytes; [`SendError::Closed`], also if the connection ends before the pong.
+    pub async fn round_trip(&self, payload: &[u8]) -> Result<Duration, SendError> {
+        Wait::new(&self.shared, |shared: &Shared, cx: &mut Context<'_>, ticket: &mut Ticket| {
+            shared.poll_round_trip(cx, ticket, payload)
+        })
+        .await
     }
 
     /// Starts the closing handshake, and does not wait for its end: see [`closed`](Self::closed).
