@@ -146,13 +146,21 @@ impl Shared {
         let Some(message) = slot else { return Poll::Ready(Ok(())) };
         let mut inner = self.lock();
         if inner.connection.has_room(message.len()) {
-            let sent = with_lent(|lent| match message.copied() {
-                Some(message) => inner.connection.send(message, &mut lent.outbound),
-                None => inner.connection.send(std::mem::replace(message, EMPTY), &mut lent.outbound),
+            let mut refused = None;
+            with_lent(|lent| {
+                let sent = match message.copied() {
+                    Some(message) => inner.connection.send(message, &mut lent.outbound),
+                    None => inner.connection.send(std::mem::replace(message, EMPTY), &mut lent.outbound),
+                };
+                // Looked at here: to carry the result out costs more than to send.
+                refused = sent.err();
             });
             let_pump_see(inner);
             *slot = None;
-            return Poll::Ready(sent.map(drop));
+            return match refused {
+                None => Poll::Ready(Ok(())),
+                Some(error) => Poll::Ready(Err(error)),
+            };
         }
         if inner.connection.state() != State::Open {
             return Poll::Ready(Err(SendError::Closed));
