@@ -13,8 +13,8 @@ pub(super) struct Keepalive {
     ping: Ping,
     /// Until when some of what is queued must have been written.
     stall_due: Deadline,
-    /// SplitMix64's state: jitter, and payloads that differ.
-    random: u64,
+    /// For jitter, and payloads that differ.
+    random: u32,
     round_trip_micros: Option<std::num::NonZeroU32>,
     /// Thousandths of control frames that the peer may send now,
     control_tokens: u32,
@@ -55,7 +55,7 @@ impl Keepalive {
             ping_due: Deadline::NEVER,
             ping: Ping::Answered,
             stall_due: Deadline::NEVER,
-            random: seed,
+            random: seed as u32 ^ (seed >> 32) as u32,
             round_trip_micros: None,
             control_tokens: u32::from(config.control_frames_burst) * CONTROL_FRAME,
             control_counted_millis: now_millis,
@@ -64,10 +64,16 @@ impl Keepalive {
         keepalive
     }
 
+    /// SplitMix64 over a counter of 32 bits: enough for a ping every some seconds.
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9);
+        split_mix(&mut self.random.into())
+    }
+
     /// The next ping, ±20 %: connections that came together do not ping together.
     fn schedule_ping(&mut self, config: &Config, now_millis: u32) {
         let Some(every) = config.ping_every else { return };
-        let jitter = 0.8 + 0.4 * (split_mix(&mut self.random) >> 11) as f64 / (1u64 << 53) as f64;
+        let jitter = 0.8 + 0.4 * (self.draw() >> 11) as f64 / (1u64 << 53) as f64;
         self.ping_due = Deadline::after(now_millis, every.mul_f64(jitter).max(Duration::from_millis(1)));
     }
 
@@ -105,7 +111,7 @@ impl Keepalive {
         if !matches!(self.ping, Ping::Answered) {
             return Due::Nothing;
         }
-        let nonce = split_mix(&mut self.random) as u32;
+        let nonce = self.draw() as u32;
         self.ping = Ping::Queued { nonce };
         Due::Ping(Control::truncating(&nonce.to_be_bytes()))
     }

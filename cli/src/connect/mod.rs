@@ -5,6 +5,7 @@
 
 mod editor;
 mod event;
+mod gate;
 mod input;
 mod insecure;
 mod line;
@@ -19,7 +20,13 @@ use framecast::{Cause, CloseCode, CloseInfo, Connector, Error, ErrorKind, proto:
 
 pub(crate) use options::Options;
 
-use self::{editor::Editor, event::Event, input::Input, output::Output, session::Session};
+use self::{
+    editor::Editor,
+    event::Event,
+    input::Input,
+    output::Output,
+    session::{Session, told_to_stop},
+};
 use crate::failure::{Failure, say};
 
 /// Cannot connect: the look-up, TCP, TLS, the time, an answer that breaks a rule.
@@ -81,6 +88,8 @@ async fn talk(
             return Err(failure);
         }
     };
+    // From here on signals close; whoever reads that it is open may send one.
+    let told_to_stop = told_to_stop();
     output.tell(Event::Open { subprotocol: ws.subprotocol().map(Into::into) }).await;
     let input = match editor {
         Some(editor) => {
@@ -89,7 +98,7 @@ async fn talk(
         }
         None => Input::plain(options.max_message),
     };
-    let Some((end, mistake)) = Session::new(options, output).run(ws, input).await else {
+    let Some((end, mistake)) = Session::new(options, output).run(ws, input, told_to_stop).await else {
         return Ok(());
     };
     output

@@ -59,7 +59,12 @@ impl<'s> Session<'s> {
     }
 
     /// To the end; how it ended, and what was wrong with the input. `None`: nobody reads our output any more.
-    pub(super) async fn run(self, mut ws: WebSocket, input: Input) -> Option<(CloseInfo, Option<Failure>)> {
+    pub(super) async fn run(
+        self,
+        mut ws: WebSocket,
+        input: Input,
+        told_to_stop: impl Future<Output = ()>,
+    ) -> Option<(CloseInfo, Option<Failure>)> {
         let sender = ws.sender();
         let mut pings = JoinSet::new();
         let mut printing = pin!(self.print(&mut ws));
@@ -67,7 +72,7 @@ impl<'s> Session<'s> {
             biased;
             () = &mut printing => None,
             goodbye = self.talk(input, &sender, &mut pings) => Some(goodbye),
-            () = told_to_stop() => Some(Goodbye::normal()),
+            () = told_to_stop => Some(Goodbye::normal()),
             () = self.output.broken() => {
                 let _ = sender.close(CloseCode::NORMAL, "");
                 // For the peer's sake, and only so long: there may be much on the way that nobody wants.
@@ -181,12 +186,15 @@ impl<'s> Session<'s> {
     }
 }
 
-/// Resolves at SIGINT or SIGTERM.
-async fn told_to_stop() {
-    match stopped() {
-        Ok(stopped) => stopped.await,
-        // Without a handler the signal ends the process by itself.
-        Err(_) => never().await,
+/// Resolves at SIGINT or SIGTERM; they are caught from the call on.
+pub(super) fn told_to_stop() -> impl Future<Output = ()> {
+    let stopped = stopped();
+    async move {
+        match stopped {
+            Ok(stopped) => stopped.await,
+            // Without a handler the signal ends the process by itself.
+            Err(_) => never().await,
+        }
     }
 }
 

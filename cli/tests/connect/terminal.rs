@@ -64,7 +64,7 @@ impl Screen {
         self.keys.write_all(keys.as_bytes()).expect("a terminal");
     }
 
-    /// Waits until this is written, behind what was waited for before; everything up to it.
+    /// Waits until this is written (a prompt before keys: earlier ones are the system's), behind what was waited for before; everything up to it.
     fn until(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.written[self.looked_at..].find(text) {
@@ -155,11 +155,13 @@ fn what_the_server_sends_cannot_steer_the_terminal() {
     let mut screen = Screen::start(&[&url]);
     screen.until("< \\u{1b}]0;owned\\u{7}\\u{9b}2J\r\n  two\r\n");
     screen.until("< 4 bytes: 1b 5b 32 4a\r\n");
+    screen.until("> ");
     screen.types("\x04");
     assert_eq!(screen.ends(), (Some(0), true));
     let mut screen = Screen::start(&["--json", &url]);
     screen.until("\"data\":\"\\u001b]0;owned\\u0007\\u009b2J\\ntwo\"}\r\n");
     screen.until("\"data\":\"G1sySg==\"}\r\n");
+    screen.until("> ");
     screen.types("\x04");
     assert_eq!(screen.ends(), (Some(0), true));
 }

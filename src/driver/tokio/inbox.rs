@@ -15,8 +15,9 @@ use crate::proto::{Config, Message, Payload, Text, Utf8Bytes};
 pub(super) struct Inbox {
     /// None: nothing waits.
     queue: Option<Box<Queue>>,
-    /// What the reader has, and has not used up.
-    handed: Size,
+    /// What the reader has, and has not used up. A count that does not fit is as large as it can be.
+    handed_messages: u32,
+    handed_bytes: u32,
 }
 
 /// What a reader has taken of an [`Inbox`].
@@ -57,8 +58,8 @@ impl Inbox {
     /// Whether another read may be asked for.
     pub(super) fn has_room(&self, config: &Config) -> bool {
         let Size { messages, bytes } = self.queue.as_ref().map_or_else(Size::default, |queue| queue.size());
-        messages + self.handed.messages < config.inbound_messages_max
-            && bytes + self.handed.bytes < config.inbound_bytes_max
+        messages + (self.handed_messages as usize) < config.inbound_messages_max
+            && bytes + (self.handed_bytes as usize) < config.inbound_bytes_max
     }
 
     #[inline]
@@ -91,12 +92,15 @@ impl Inbox {
     pub(super) fn hand_over(&mut self, batch: &mut Batch) {
         batch.give_back();
         batch.0 = self.queue.take();
-        self.handed = batch.0.as_ref().map_or_else(Size::default, |queue| queue.size());
+        let size = batch.0.as_ref().map_or_else(Size::default, |queue| queue.size());
+        self.handed_messages = u32::try_from(size.messages).unwrap_or(u32::MAX);
+        self.handed_bytes = u32::try_from(size.bytes).unwrap_or(u32::MAX);
     }
 
     /// The batch that was handed over is used up.
     pub(super) fn used_up(&mut self) {
-        self.handed = Size::default();
+        self.handed_messages = 0;
+        self.handed_bytes = 0;
     }
 }
 

@@ -21,6 +21,7 @@ mod shared;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
+mod waits;
 mod websocket;
 
 pub use accept::{Acceptor, Incoming};

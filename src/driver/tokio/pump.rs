@@ -20,7 +20,7 @@ use ::tokio::{
 use super::{
     book::Entry,
     lent::with_lent,
-    shared::{End, Inner, PumpState, Shared, now},
+    shared::{Inner, Shared, now},
 };
 use crate::proto::{State, Want};
 
@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = now();
         let mut inner = self.shared.lock();
-        inner.pump = PumpState::Awake;
+        inner.pump_wakes();
         let (flushed, wrote) = self.socket.write(cx, &mut inner, now);
         let (want, may_read) = (inner.connection.want(), inner.may_read(now));
         let ended = matches!(want, Want::Drop | Want::Abort);
@@ -104,16 +104,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             progress = true;
         }
         let reader = inner.wake_reader();
-        progress |= matches!(inner.pump, PumpState::Called);
+        progress |= inner.pump_was_called();
         if !progress {
             if self.timer.poll(cx, inner.connection.poll_timeout()).is_ready() {
                 inner.connection.handle_timeout(self::now());
                 progress = true;
             } else {
-                inner.pump = PumpState::Asleep(cx.waker().clone());
+                inner.pump_sleeps(cx.waker());
             }
         }
-        let ending = matches!(inner.end, End::Known(_));
+        let ending = inner.is_ending();
         drop(inner);
         wake(cx, reader);
         match progress {

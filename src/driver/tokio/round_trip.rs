@@ -1,12 +1,12 @@
 //! Pings of the application's that wait for their pong (RFC 6455 §5.5.3).
 //!
-//! Beside the other waits, since their payloads are to be kept, and apart from an idle connection, which has none.
+//! Beside the other waits, since their payloads are to be kept.
 
 use std::time::{Duration, Instant};
 
 use crate::proto::Control;
 
-/// Those that wait, oldest first. In a box, and only while there are any.
+/// Those that wait, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct RoundTrips(Vec<RoundTrip>);
 
@@ -41,9 +41,12 @@ impl RoundTrips {
         self.0.iter().find(|trip| trip.ticket == ticket)?.took
     }
 
-    /// Nobody waits for it any more; whether none is left.
-    pub(super) fn forget(&mut self, ticket: u32) -> bool {
+    /// Nobody waits for it any more.
+    pub(super) fn forget(&mut self, ticket: u32) {
         self.0.retain(|trip| trip.ticket != ticket);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -5,7 +5,6 @@
 //! something to move.
 
 use std::{
-    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
@@ -17,7 +16,7 @@ use super::{
     close_info::CloseInfo,
     inbox::{Batch, Inbox, Queues},
     lent::with_lent,
-    round_trip::RoundTrips,
+    waits::{Ticket, Waits, What},
 };
 use crate::proto::{
     Cause, CloseCode, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
@@ -26,7 +25,8 @@ use crate::proto::{
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<Inner>,
-    subprotocol: Option<Box<str>>,
+    /// Twice in a box, as a thin pointer is enough for what is mostly absent.
+    subprotocol: Option<Box<Box<str>>>,
 }
 
 #[derive(Debug)]
@@ -35,121 +35,48 @@ pub(super) struct Inner {
     inbox: Inbox,
     /// The pump has stopped reading because the inbox is full.
     reading_paused: bool,
-    pub(super) pump: PumpState,
+    /// The pump, while it sleeps. Awake it runs, or will: whatever is queued then, it sees before it sleeps,
+    pump: Option<Waker>,
+    /// or looks again if it was called, as it may have looked for that already.
+    pump_called: bool,
     reader: Option<Waker>,
-    /// Who else waits, and for what.
-    waiting: Vec<Waiter>,
-    round_trips: Option<Box<RoundTrips>>,
+    /// Who else waits.
+    waits: Waits,
     tickets: u32,
-    pub(super) end: End,
+    /// How far the end is known.
+    end: Option<Box<End>>,
 }
 
 #[derive(Debug)]
-struct Waiter {
-    ticket: u32,
-    what: What,
-    waker: Waker,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    /// Room in the outbox.
-    Room,
-    /// An empty outbox.
-    Flush,
-    /// The end.
-    End,
-    /// Room for a ping of the application's.
-    PingRoom,
-    /// A pong.
-    Pong,
-    /// Nothing any more: it is there.
-    Nothing,
-}
-
-/// Who waits: a future, by a number that it gets when it first has to, or the sink, of which there is one.
-#[derive(Debug, Default)]
-pub(super) struct Ticket(u32);
-
-impl Ticket {
-    pub(super) fn of_sink() -> Self {
-        Self(u32::MAX)
-    }
-}
-
-/// A wait that leaves no waker behind when it is given up: a connection lives long, and many may ask it for a while.
-#[derive(Debug)]
-pub(super) struct Wait<'s, F> {
-    shared: &'s Shared,
-    ticket: Ticket,
-    poll: F,
-}
-
-impl<'s, F> Wait<'s, F> {
-    pub(super) fn new(shared: &'s Shared, poll: F) -> Self {
-        Self { shared, ticket: Ticket::default(), poll }
-    }
-}
-
-impl<T, F> Future for Wait<'_, F>
-where
-    F: FnMut(&Shared, &mut Context<'_>, &mut Ticket) -> Poll<T> + Unpin,
-{
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Self { shared, ticket, poll } = self.get_mut();
-        poll(shared, cx, ticket)
-    }
-}
-
-impl<F> Drop for Wait<'_, F> {
-    fn drop(&mut self) {
-        if self.ticket.0 > 0 {
-            self.shared.lock().forget(self.ticket.0);
-        }
-    }
-}
-
-/// Whether the pump has to be told that there is something to do.
-#[derive(Debug)]
-pub(super) enum PumpState {
-    /// It runs, or will: whatever is queued now, it sees before it sleeps.
-    Awake,
-    /// It runs, and something was queued meanwhile that it may have looked for already.
-    Called,
-    Asleep(Waker),
-}
-
-/// How far the end is known.
-#[derive(Debug)]
-pub(super) enum End {
-    Open,
+enum End {
     /// What there is to read ends here; our Close may still be on its way.
-    Known(Box<Cause>),
-    Told(Box<CloseInfo>),
+    Known(Cause),
+    Told(CloseInfo),
 }
+
+// An idle connection's, with the two counts of its `Arc`, takes no more of an allocator than it must.
+const _: () = assert!(size_of::<Shared>() <= 240);
 
 impl Shared {
     pub(super) fn new(connection: Connection, subprotocol: Option<Box<str>>) -> Self {
         Self {
-            subprotocol,
+            subprotocol: subprotocol.map(Box::new),
             state: Mutex::new(Inner {
                 connection,
                 inbox: Inbox::default(),
                 reading_paused: false,
-                pump: PumpState::Awake,
+                pump: None,
+                pump_called: false,
                 reader: None,
-                waiting: Vec::new(),
-                round_trips: None,
+                waits: Waits::default(),
                 tickets: 0,
-                end: End::Open,
+                end: None,
             }),
         }
     }
 
     pub(super) fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.subprotocol.as_ref().map(|name| &***name)
     }
 
     #[inline]
@@ -181,7 +108,7 @@ impl Shared {
             inner.inbox.hand_over(batch);
             return Poll::Ready(true);
         }
-        if !matches!(inner.end, End::Open) {
+        if inner.end.is_some() {
             return Poll::Ready(false);
         }
         store(&mut inner.reader, cx.waker());
@@ -219,13 +146,21 @@ impl Shared {
         let Some(message) = slot else { return Poll::Ready(Ok(())) };
         let mut inner = self.lock();
         if inner.connection.has_room(message.len()) {
-            let sent = with_lent(|lent| match message.copied() {
-                Some(message) => inner.connection.send(message, &mut lent.outbound),
-                None => inner.connection.send(std::mem::replace(message, EMPTY), &mut lent.outbound),
+            let mut refused = None;
+            with_lent(|lent| {
+                let sent = match message.copied() {
+                    Some(message) => inner.connection.send(message, &mut lent.outbound),
+                    None => inner.connection.send(std::mem::replace(message, EMPTY), &mut lent.outbound),
+                };
+                // Looked at here: to carry the result out costs more than to send.
+                refused = sent.err();
             });
             let_pump_see(inner);
             *slot = None;
-            return Poll::Ready(sent.map(drop));
+            return match refused {
+                None => Poll::Ready(Ok(())),
+                Some(error) => Poll::Ready(Err(error)),
+            };
         }
         if inner.connection.state() != State::Open {
             return Poll::Ready(Err(SendError::Closed));
@@ -257,23 +192,23 @@ impl Shared {
         payload: &[u8],
     ) -> Poll<Result<Duration, SendError>> {
         let mut inner = self.lock();
-        if !inner.round_trips.as_ref().is_some_and(|trips| trips.has(ticket.0)) {
+        if !inner.waits.has_pinged(ticket.drawn()) {
             let kept = Control::new(payload).ok_or(SendError::PayloadTooLong { bytes: payload.len() })?;
             match inner.connection.ping(payload) {
                 Err(SendError::Full) => inner.wait(What::PingRoom, ticket, cx.waker()),
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(()) => {
                     inner.wait(What::Pong, ticket, cx.waker());
-                    inner.round_trips.get_or_insert_default().begin(ticket.0, kept, now());
+                    inner.waits.pinged(ticket.drawn(), kept, now());
                     let_pump_see(inner);
                 }
             }
             return Poll::Pending;
         }
-        if let Some(took) = inner.round_trips.as_ref().and_then(|trips| trips.took(ticket.0)) {
+        if let Some(took) = inner.waits.round_trip(ticket.drawn()) {
             return Poll::Ready(Ok(took));
         }
-        if !matches!(inner.end, End::Open) {
+        if inner.end.is_some() {
             return Poll::Ready(Err(SendError::Closed));
         }
         inner.wait(What::Pong, ticket, cx.waker());
@@ -283,7 +218,7 @@ impl Shared {
     /// Ready once everything queued was handed to the transport.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.connection.stats().queued_bytes == 0 || matches!(inner.end, End::Told(_)) {
+        if inner.connection.stats().queued_bytes == 0 || inner.is_told() {
             return Poll::Ready(());
         }
         inner.wait(What::Flush, ticket, cx.waker());
@@ -292,8 +227,8 @@ impl Shared {
 
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<CloseInfo> {
         let mut inner = self.lock();
-        if let End::Told(info) = &inner.end {
-            return Poll::Ready((**info).clone());
+        if let Some(End::Told(info)) = inner.end.as_deref() {
+            return Poll::Ready(info.clone());
         }
         inner.wait(What::End, ticket, cx.waker());
         Poll::Pending
@@ -301,9 +236,9 @@ impl Shared {
 
     /// How it ended; a pump that is done has told it.
     pub(super) fn close_info(&self) -> CloseInfo {
-        match &self.lock().end {
-            End::Told(info) => (**info).clone(),
-            End::Open | End::Known(_) => CloseInfo::new(Cause::Eof, false),
+        match self.lock().end.as_deref() {
+            Some(End::Told(info)) => info.clone(),
+            Some(End::Known(_)) | None => CloseInfo::new(Cause::Eof, false),
         }
     }
 
@@ -346,11 +281,11 @@ impl Inner {
                     rest
                 }
                 (rest, Some(Event::Closed(cause))) => {
-                    self.end = End::Known(cause.into());
+                    self.end = Some(End::Known(cause).into());
                     rest
                 }
                 (rest, Some(Event::Pong(payload))) => {
-                    self.take_pong(&payload);
+                    self.waits.pong(&payload, self::now());
                     rest
                 }
                 // Answered and counted below; pieces are not asked for here.
@@ -380,7 +315,7 @@ impl Inner {
 
     /// Who is to be woken for what there is to read.
     pub(super) fn wake_reader(&mut self) -> Option<Waker> {
-        let something = !self.inbox.is_empty() || !matches!(self.end, End::Open);
+        let something = !self.inbox.is_empty() || self.end.is_some();
         something.then(|| self.reader.take()).flatten()
     }
 
@@ -388,17 +323,17 @@ impl Inner {
     /// that our Close has left, or never will.
     pub(super) fn wakers(&mut self, wrote: bool, over: bool) -> Vec<Waker> {
         if let Some(Event::Closed(cause)) = self.connection.poll_event() {
-            self.end = End::Known(cause.into());
+            self.end = Some(End::Known(cause).into());
         }
-        if over && let End::Known(cause) = &self.end {
-            self.end = End::Told(CloseInfo::new((**cause).clone(), self.connection.is_clean()).into());
+        if over && let Some(End::Known(cause)) = self.end.as_deref() {
+            self.end = Some(End::Told(CloseInfo::new(cause.clone(), self.connection.is_clean())).into());
         }
         let mut wakers = Vec::new();
-        if !self.waiting.is_empty() {
+        if !self.waits.is_empty() {
             let queued = self.connection.stats().queued_bytes;
             let drained = wrote && queued <= self.connection.config().outbox_bytes_low;
-            let (known, told) = (!matches!(self.end, End::Open), matches!(self.end, End::Told(_)));
-            wakers = self.who_waits(|what| match what {
+            let (known, told) = (self.end.is_some(), self.is_told());
+            wakers = self.waits.due(|what| match what {
                 // Not for less than the mark alone: who waits for more room than there is would be woken for ever.
                 What::Room => drained || known,
                 What::Flush => queued == 0 || told,
@@ -412,50 +347,43 @@ impl Inner {
         wakers
     }
 
-    /// Whoever waits for this pong is woken with the next [`wakers`](Self::wakers).
-    fn take_pong(&mut self, payload: &[u8]) {
-        let Some(ticket) = self.round_trips.as_mut().and_then(|trips| trips.pong(payload, now())) else {
-            return;
-        };
-        let asked = |waiter: &&mut Waiter| waiter.ticket == ticket && waiter.what == What::Pong;
-        if let Some(waiter) = self.waiting.iter_mut().find(asked) {
-            waiter.what = What::Nothing;
-        }
-    }
-
     /// A wait is over, or given up.
-    fn forget(&mut self, ticket: u32) {
-        self.waiting.retain(|waiter| waiter.ticket != ticket);
-        if self.round_trips.as_mut().is_some_and(|trips| trips.forget(ticket)) {
-            self.round_trips = None;
-        }
-    }
-
-    fn who_waits(&mut self, due: impl Fn(What) -> bool) -> Vec<Waker> {
-        self.waiting.extract_if(.., |waiter| due(waiter.what)).map(|waiter| waiter.waker).collect()
+    pub(super) fn forget(&mut self, ticket: &Ticket) {
+        self.waits.forget(ticket.drawn());
     }
 
     fn wait(&mut self, what: What, ticket: &mut Ticket, waker: &Waker) {
-        if ticket.0 == 0 {
-            // The sink's is left out.
-            self.tickets = self.tickets % (u32::MAX - 1) + 1;
-            ticket.0 = self.tickets;
-        }
-        match self.waiting.iter_mut().find(|waiter| waiter.ticket == ticket.0 && waiter.what == what) {
-            Some(waiter) => waiter.waker.clone_from(waker),
-            None => self.waiting.push(Waiter { ticket: ticket.0, what, waker: waker.clone() }),
-        }
+        self.waits.wait(what, ticket.number(&mut self.tickets), waker);
     }
 
+    fn is_told(&self) -> bool {
+        matches!(self.end.as_deref(), Some(End::Told(_)))
+    }
+
+    /// The end is known, and not told yet.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.end.as_deref(), Some(End::Known(_)))
+    }
+
+    /// The pump looks at everything from here on.
+    pub(super) fn pump_wakes(&mut self) {
+        self.pump = None;
+        self.pump_called = false;
+    }
+
+    pub(super) fn pump_sleeps(&mut self, waker: &Waker) {
+        self.pump = Some(waker.clone());
+    }
+
+    /// Something was queued since it woke.
+    pub(super) fn pump_was_called(&self) -> bool {
+        self.pump_called
+    }
+
+    #[inline]
     fn wake_pump(&mut self) -> Option<Waker> {
-        if !matches!(self.pump, PumpState::Asleep(_)) {
-            self.pump = PumpState::Called;
-            return None;
-        }
-        match std::mem::replace(&mut self.pump, PumpState::Called) {
-            PumpState::Asleep(waker) => Some(waker),
-            _ => None,
-        }
+        self.pump_called = true;
+        self.pump.take()
     }
 }
 
@@ -484,7 +412,7 @@ fn let_pump_see(mut inner: MutexGuard<'_, Inner>) {
 
 /// The same for a Close, after which whoever waits for room waits in vain.
 fn let_all_see_the_close(mut inner: MutexGuard<'_, Inner>) {
-    let mut wakers = inner.who_waits(|what| what == What::Room);
+    let mut wakers = inner.waits.due(|what| what == What::Room);
     wakers.extend(inner.wake_pump());
     drop(inner);
     wake_all(wakers);

@@ -14,7 +14,8 @@ use futures_sink::Sink;
 use super::{
     close_info::CloseInfo,
     inbox::Batch,
-    shared::{Shared, Ticket, Wait},
+    shared::Shared,
+    waits::{Ticket, Wait},
 };
 use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
 
