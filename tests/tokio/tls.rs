@@ -145,8 +145,11 @@ async fn a_server_that_says_no_hello_is_given_up() {
 #[tokio::test]
 async fn a_client_gives_up_at_its_one_deadline_although_tls_has_longer() {
     let (listener, port) = bound().await;
-    let config = Config::builder().handshake_within(Duration::from_millis(200)).build().expect("valid");
-    assert_eq!(config.tls_within, Duration::from_secs(10));
+    let config = Config::builder()
+        .handshake_within(Duration::from_millis(200))
+        .tls_within(Duration::from_secs(10))
+        .build()
+        .expect("valid");
     let connector = Connector::new(config).with_tls(authority("localhost").client);
     let started = Instant::now();
     let error = connector.connect(ask(&format!("wss://localhost:{port}/"))).await.expect_err("no hello");
