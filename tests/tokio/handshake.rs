@@ -321,7 +321,7 @@ async fn a_101_that_is_taken_a_byte_at_a_time_is_whole() {
 
 /// A message that came with the request is answered behind the whole 101, however slowly that is taken ·
 /// catalogue: SN-06, HS-75, HS-79
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_early_message_is_answered_behind_a_101_that_leaves_byte_by_byte() {
     watchdog();
     let plain = {
