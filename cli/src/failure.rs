@@ -7,6 +7,8 @@ use std::{
     process::ExitCode,
 };
 
+use crate::show;
+
 /// Why the command ends with another status than 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -45,7 +47,8 @@ impl From<Box<dyn Error + Send + Sync>> for Failure {
     }
 }
 
-/// One line on stderr. Nobody may be there to read it, which is no reason to panic.
+/// One line on stderr, which every word takes that a subcommand says there: a close reason, the names in a certificate and
+/// whatever else is the peer's cannot steer the terminal. Nobody may be there to read it, which is no reason to panic.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "framecast: {line}");
+    let _ = writeln!(io::stderr(), "framecast: {}", show::one_line(line));
 }

@@ -5,6 +5,7 @@ mod connect;
 mod echo;
 mod failure;
 mod server;
+mod show;
 
 use std::process::ExitCode;
 

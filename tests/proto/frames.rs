@@ -43,7 +43,8 @@ fn passes(role: Role, what: &[Frame], events: &[Got], sent: &[Sent]) {
     }
 }
 
-/// RFC 6455 §5.2 · catalogue: FR-01, FR-40
+/// On a continuation both where no message is open and inside one.
+/// RFC 6455 §5.2 · catalogue: FR-01, FR-40, PD-13
 #[test]
 fn reserved_bits_on_any_opcode_fail_with_1002() {
     for role in ROLES {
@@ -52,6 +53,12 @@ fn reserved_bits_on_any_opcode_fail_with_1002() {
                 let first = 0x80 | bits << 4 | opcode as u8;
                 fails(role, &[frame(opcode).rsv(bits)], ProtocolError::ReservedBits(first));
             }
+        }
+        for (bits, fin) in (1..8).flat_map(|bits| [(bits, false), (bits, true)]) {
+            let first = u8::from(fin) << 7 | bits << 4 | OpCode::Continuation as u8;
+            let open = frame(OpCode::Text).fin(false).payload("open");
+            let inside = frame(OpCode::Continuation).fin(fin).rsv(bits);
+            fails(role, &[open, inside], ProtocolError::ReservedBits(first));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use framecast::proto::{Message, OpCode, Outbound, Role, SendError};
 
-use crate::support::{Pair, ROLES, Random, Sent, close, frame};
+use crate::support::{Pair, ROLES, Random, Sent, Wire, close, frame};
 
 /// SN-04 and more are judged by the decoder in the support of every test.
 /// RFC 6455 §5.1, §5.2, §5.4 · catalogue: SN-04, SN-05, FR-26
@@ -57,6 +57,27 @@ fn by_default_no_two_frames_of_a_client_have_the_same_key() {
         }
     }
     assert!(keys.len() >= 399, "{} keys of 400", keys.len());
+}
+
+/// RFC 6455 §5.3, §10.3 · catalogue: SN-01
+#[test]
+fn control_frames_of_a_client_have_keys_of_their_own_even_in_one_write() {
+    let mut client = Pair::open(Role::Client);
+    let pings: Vec<_> = (0..16).map(|n: u8| frame(OpCode::Ping).payload([n])).collect();
+    client.reads(&pings.wire(Role::Server));
+    client.connection.ping(b"ours").expect("one fits");
+    client.closes(1000, "");
+    let transmit = client.connection.poll_transmit(client.now, &mut client.outbound).expect("all of it");
+    let written: Vec<u8> = transmit.slices().iter().flat_map(|slice| slice.iter().copied()).collect();
+    let (mut opcodes, mut keys, mut rest) = (Vec::new(), HashSet::new(), &written[..]);
+    while let [first, len, a, b, c, d, ..] = *rest {
+        opcodes.push(first & 0xf);
+        keys.insert([a, b, c, d]);
+        rest = &rest[6 + usize::from(len & 0x7f)..];
+    }
+    let expected = [vec![OpCode::Pong as u8; 16], vec![OpCode::Ping as u8, OpCode::Close as u8]].concat();
+    assert_eq!((opcodes, rest), (expected, &[][..]), "one write");
+    assert_eq!(keys.len(), 18);
 }
 
 /// catalogue: ZC-14, ZC-16, FT-15

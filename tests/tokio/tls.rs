@@ -11,7 +11,7 @@ use rustls::{
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    time::{Duration, timeout},
+    time::{Duration, Instant, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -138,6 +138,24 @@ async fn a_server_that_says_no_hello_is_given_up() {
     let connector = Connector::new(config).with_tls(authority("localhost").client);
     let error = connector.connect(ask(&format!("wss://localhost:{port}/"))).await.expect_err("no hello");
     assert_eq!(error.kind(), ErrorKind::Timeout);
+    drop(listener);
+}
+
+/// One deadline for everything, TLS with it · catalogue: HC-11
+#[tokio::test]
+async fn a_client_gives_up_at_its_one_deadline_although_tls_has_longer() {
+    let (listener, port) = bound().await;
+    let config = Config::builder()
+        .handshake_within(Duration::from_millis(200))
+        .tls_within(Duration::from_secs(10))
+        .build()
+        .expect("valid");
+    let connector = Connector::new(config).with_tls(authority("localhost").client);
+    let started = Instant::now();
+    let error = connector.connect(ask(&format!("wss://localhost:{port}/"))).await.expect_err("no hello");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let took = started.elapsed();
+    assert!((200..5_000).contains(&took.as_millis()), "{took:?}");
     drop(listener);
 }
 

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use framecast::Message;
 use serde::Serialize;
 
-use super::show;
+use crate::show;
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -93,7 +93,7 @@ impl Event {
     pub(super) fn remark(&self) -> Option<String> {
         match self {
             Self::Pong { payload, took } => {
-                let payload = show::one_line(&String::from_utf8_lossy(payload));
+                let payload = show::short_line(&String::from_utf8_lossy(payload));
                 let colon = if payload.is_empty() { "" } else { ": " };
                 Some(format!("pong after {} ms{colon}{payload}", milliseconds(*took)))
             }

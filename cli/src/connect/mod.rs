@@ -12,7 +12,6 @@ mod line;
 mod options;
 mod output;
 mod session;
-mod show;
 
 use std::io::{self, IsTerminal};
 
@@ -27,7 +26,10 @@ use self::{
     output::Output,
     session::{Session, told_to_stop},
 };
-use crate::failure::{Failure, say};
+use crate::{
+    failure::{Failure, say},
+    show,
+};
 
 /// Cannot connect: the look-up, TCP, TLS, the time, an answer that breaks a rule.
 const CANNOT_CONNECT: u8 = 3;
@@ -133,7 +135,7 @@ fn judge(end: &CloseInfo, on_terminal: bool) -> Result<(), Failure> {
 /// Code and reason: the peer's words if it said any, ours if it did not.
 fn closed(end: &CloseInfo) -> String {
     let why = match &end.cause {
-        Cause::Peer(_) | Cause::Local { .. } => show::one_line(&end.reason),
+        Cause::Peer(_) | Cause::Local { .. } => show::short_line(&end.reason),
         cause => cause.to_string(),
     };
     match why.as_str() {

@@ -15,8 +15,8 @@ use rustix::{
 };
 use tokio::sync::{Notify, mpsc};
 
-use super::{editor::Printer, event::Event, show};
-use crate::failure::say;
+use super::{editor::Printer, event::Event};
+use crate::{failure::say, show};
 
 /// Events that wait to be written. Few: each may be a message as large as `--max-message`.
 const WAITING_MAX: usize = 4;

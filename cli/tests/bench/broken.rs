@@ -94,6 +94,27 @@ fn a_server_that_closes_in_the_middle_is_told_with_its_code() {
 }
 
 #[test]
+fn a_close_reason_cannot_steer_the_terminal() {
+    let reason = "\x1b[31mred\r\n\u{9b}\u{202e}";
+    for options in [["--depth", "4"], ["--rate", "100"]] {
+        let url = server(move |mut peer| {
+            while peer.frame().is_some() {
+                peer.send(OpCode::Close, true, &[&4000u16.to_be_bytes()[..], reason.as_bytes()].concat());
+            }
+        });
+        let closed = fails(&[&["echo", &url, "--connections", "1", "--seconds", "5"][..], &options].concat());
+        let shown = "peer closed with 4000 (\\u{1b}[31mred\\u{d}\\u{a}\\u{9b}\\u{202e})";
+        assert_eq!(closed, (1, format!("connection 0, echo 0: {shown}")));
+    }
+    let url = server(move |mut peer| {
+        peer.send(OpCode::Close, true, &[&4000u16.to_be_bytes()[..], b"\x1b[31m"].concat());
+        while peer.frame().is_some() {}
+    });
+    let (code, line) = fails(&["idle", &url, "--connections", "1"]);
+    assert_eq!((code, line.as_str()), (1, "connection 0, echo 0: peer closed with 4000 (\\u{1b}[31m)"));
+}
+
+#[test]
 fn plain_tcp_that_changes_a_byte_is_wrong_too() {
     let addr = tcp_server(|mut stream| {
         let mut bytes = [0; 26 * 4];

@@ -6,7 +6,7 @@ use framecast::handshake::RefusedByServer;
 
 /// Text as it is but for control characters (C0, DEL, C1) and those that turn the direction of writing, which become
 /// `\u{…}`; a line feed starts an indented line, so that a message cannot look like two.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
@@ -19,21 +19,26 @@ pub(super) fn text(text: &str) -> String {
     shown
 }
 
-/// The same in one line, not without end, for stderr.
-pub(super) fn one_line(text: &str) -> String {
-    const CHARS_MAX: usize = 200;
-    let mut shown = String::new();
-    for char in text.chars().take(CHARS_MAX) {
+/// The same in one line, line feeds and tabs escaped too.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
         if steers(char) { shown.extend(char.escape_unicode()) } else { shown.push(char) }
-    }
-    if text.chars().nth(CHARS_MAX).is_some() {
-        shown.push('…');
     }
     shown
 }
 
+/// And not without end.
+pub(crate) fn short_line(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => one_line(&text[..end]) + "…",
+        None => one_line(text),
+    }
+}
+
 /// Bytes in hexadecimal, as in `3 bytes: 00 ff 0a`.
-pub(super) fn binary(bytes: &[u8]) -> String {
+pub(crate) fn binary(bytes: &[u8]) -> String {
     let mut shown = match bytes.len() {
         0 => return "0 bytes".to_owned(),
         1 => "1 byte:".to_owned(),
@@ -47,7 +52,7 @@ pub(super) fn binary(bytes: &[u8]) -> String {
 }
 
 /// A line of JSON: what its escapes leave alone and a terminal may not. Such characters are inside strings only.
-pub(super) fn json(line: &str) -> String {
+pub(crate) fn json(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     for char in line.chars() {
         if steers(char) && char != '\n' {
@@ -62,11 +67,11 @@ pub(super) fn json(line: &str) -> String {
 }
 
 /// What a server said in place of the 101: the status, where a redirect leads, the body's first line.
-pub(super) fn refusal(response: &RefusedByServer) -> String {
+pub(crate) fn refusal(response: &RefusedByServer) -> String {
     let mut said = format!("server answered {}", response.status);
     let field = |name| response.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     if let Some(location) = field("location") {
-        let _ = write!(said, ", location {}", one_line(&location));
+        let _ = write!(said, ", location {}", short_line(&location));
     }
     let body = String::from_utf8_lossy(&response.body);
     let mut lines = body.lines().map(str::trim);
@@ -75,7 +80,7 @@ pub(super) fn refusal(response: &RefusedByServer) -> String {
         lines.next();
     }
     if let Some(line) = lines.find(|line| !line.is_empty()) {
-        let _ = write!(said, ": {}", one_line(line));
+        let _ = write!(said, ": {}", short_line(line));
     }
     said
 }
@@ -96,7 +101,8 @@ mod tests {
         assert_eq!(text("ab\u{202e}cd"), "ab\\u{202e}cd");
         assert_eq!(text("tab\there\nand é 🦀"), "tab\there\n  and é 🦀");
         assert_eq!(one_line("a\nb\t\x1b"), "a\\u{a}b\\u{9}\\u{1b}");
-        assert_eq!(one_line(&"x".repeat(300)), format!("{}…", "x".repeat(200)));
+        assert_eq!(short_line(&"é".repeat(300)), format!("{}…", "é".repeat(200)));
+        assert_eq!(short_line(&"\x1b".repeat(200)), "\\u{1b}".repeat(200));
     }
 
     #[test]
