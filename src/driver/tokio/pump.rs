@@ -7,7 +7,7 @@
 use std::{
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::Instant,
 };
@@ -76,37 +76,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
 
     /// Writes what is queued, reads once, keeps time.
     pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        let Self { shared, socket, timer, .. } = self;
         let now = now();
-        let mut inner = self.shared.lock();
+        let mut inner = shared.lock();
         inner.pump_wakes();
-        let (flushed, wrote) = self.socket.write(cx, &mut inner, now);
+        let (flushed, wrote) = socket.write(cx, &mut inner, now);
         let (want, may_read) = (inner.connection.want(), inner.may_read(now));
         let ended = matches!(want, Want::Drop | Want::Abort);
         let over = ended || (flushed && inner.connection.state() == State::Closed);
-        let wakers = inner.wakers(wrote, over);
-        drop(inner);
-        let mut progress = wake(cx, wakers);
+        let mut wakers = inner.wakers(wrote, over);
         if ended {
+            wakers.extend(inner.wake_reader().cloned());
+            drop(inner);
+            wakers.into_iter().for_each(Waker::wake);
             return Step::Done;
         }
         let mut read = false;
-        if may_read && want != Want::StopReading && !self.socket.eof {
-            read = self.socket.read(cx, &self.shared, now).is_ready();
+        if may_read && want != Want::StopReading && !socket.eof {
+            (inner, read) = socket.read(cx, shared, inner, now);
         }
-        progress |= read;
-        let mut inner = self.shared.lock();
+        let mut progress = read;
         // What the peer had sent before comes first, its Close perhaps (catalogue: RT-03); and the write's deadline stays.
-        if let Some(kind) = self.socket.write_failed
+        if let Some(kind) = socket.write_failed
             && !read
             && !inner.is_paused()
         {
             inner.connection.handle_transport_error(kind);
             progress = true;
         }
-        let reader = inner.wake_reader();
+        // The task that we are in is not woken, as it goes on by itself.
+        let others = wakers.len();
+        wakers.retain(|waker| !waker.will_wake(cx.waker()));
+        progress |= wakers.len() < others;
+        match inner.wake_reader() {
+            Some(waker) if waker.will_wake(cx.waker()) => progress = true,
+            waker => wakers.extend(waker.cloned()),
+        }
         progress |= inner.pump_was_called();
         if !progress {
-            if self.timer.poll(cx, inner.connection.poll_timeout()).is_ready() {
+            if timer.poll(cx, inner.connection.poll_timeout()).is_ready() {
                 inner.connection.handle_timeout(self::now());
                 progress = true;
             } else {
@@ -115,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         }
         let ending = inner.is_ending();
         drop(inner);
-        wake(cx, reader);
+        wakers.into_iter().for_each(Waker::wake);
         match progress {
             false => Step::Pending,
             true if ending => Step::Ending,
@@ -129,7 +137,9 @@ impl<S> Drop for Pump<S> {
     fn drop(&mut self) {
         let mut inner = self.shared.lock();
         inner.connection.handle_transport_error(io::ErrorKind::ConnectionAborted);
-        let wakers = inner.wakers(true, true);
+        inner.pump_is_gone();
+        let mut wakers = inner.wakers(true, true);
+        wakers.extend(inner.wake_reader().cloned());
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -184,22 +194,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         (matches!(written, Poll::Ready(Ok(()))), wrote)
     }
 
-    /// Reads once. Ready: something came, the end maybe.
-    fn read(&mut self, cx: &mut Context<'_>, shared: &Shared, now: Instant) -> Poll<()> {
-        let into_target = self.read_target(cx, &mut shared.lock(), now);
-        let read = ready!(into_target.unwrap_or_else(|| self.read_shared(cx, shared, now)));
-        match read {
-            Ok(0) => {
-                self.eof = true;
-                shared.lock().connection.receive_eof(now);
+    /// Reads once, into the thread's buffer without the lock; whether something came, the end maybe.
+    fn read<'s>(
+        &mut self,
+        cx: &mut Context<'_>,
+        shared: &'s Shared,
+        mut inner: MutexGuard<'s, Inner>,
+        now: Instant,
+    ) -> (MutexGuard<'s, Inner>, bool) {
+        let read = match self.read_target(cx, &mut inner, now) {
+            Some(read) => read,
+            None => {
+                drop(inner);
+                let read;
+                (inner, read) = self.read_shared(cx, shared, now);
+                read
             }
-            Ok(_) => {}
-            Err(error) => {
+        };
+        match read {
+            Poll::Pending => return (inner, false),
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(Ok(0)) => {
                 self.eof = true;
-                shared.lock().connection.handle_transport_error(error.kind());
+                inner.connection.receive_eof(now);
+            }
+            Poll::Ready(Err(error)) => {
+                self.eof = true;
+                inner.connection.handle_transport_error(error.kind());
             }
         }
-        Poll::Ready(())
+        (inner, true)
     }
 
     /// Reads the rest of a large message to where it belongs; `None` if there is no such message.
@@ -220,21 +244,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Some(read)
     }
 
-    /// Reads into the thread's buffer.
-    fn read_shared(
+    fn read_shared<'s>(
         &mut self,
         cx: &mut Context<'_>,
-        shared: &Shared,
+        shared: &'s Shared,
         now: Instant,
-    ) -> Poll<io::Result<usize>> {
+    ) -> (MutexGuard<'s, Inner>, Poll<io::Result<usize>>) {
         with_lent(|lent| {
             let (buffer, inbound, queues) = lent.for_read();
             let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+            let mut inner = shared.lock();
             let input = buffer.filled_mut();
-            let read = input.len();
-            shared.lock().feed(now, input, inbound, queues);
-            Poll::Ready(Ok(read))
+            let bytes = input.len();
+            if let Poll::Ready(Ok(())) = read {
+                inner.feed(now, input, inbound, queues);
+            }
+            (inner, read.map_ok(|()| bytes))
         })
     }
 }
@@ -254,17 +280,4 @@ impl Timer {
         }
         sleep.as_mut().poll(cx)
     }
-}
-
-/// Wakes; the task that we are in is not woken, as it goes on by itself: then the answer is yes.
-fn wake(cx: &Context<'_>, wakers: impl IntoIterator<Item = Waker>) -> bool {
-    let mut ours = false;
-    for waker in wakers {
-        if waker.will_wake(cx.waker()) {
-            ours = true;
-        } else {
-            waker.wake();
-        }
-    }
-    ours
 }

@@ -35,11 +35,14 @@ pub(super) struct Inner {
     inbox: Inbox,
     /// The pump has stopped reading because the inbox is full.
     reading_paused: bool,
-    /// The pump, while it sleeps. Awake it runs, or will: whatever is queued then, it sees before it sleeps,
+    /// The pump, and whether it sleeps. Awake it runs, or will: whatever is queued then, it sees before it sleeps,
     pump: Option<Waker>,
+    pump_sleeps: bool,
     /// or looks again if it was called, as it may have looked for that already.
     pump_called: bool,
+    /// The reader, and whether it waits. Both stay when they are woken, as they mostly come back as who they were.
     reader: Option<Waker>,
+    reader_waits: bool,
     /// Who else waits.
     waits: Waits,
     tickets: u32,
@@ -66,8 +69,10 @@ impl Shared {
                 inbox: Inbox::default(),
                 reading_paused: false,
                 pump: None,
+                pump_sleeps: false,
                 pump_called: false,
                 reader: None,
+                reader_waits: false,
                 waits: Waits::default(),
                 tickets: 0,
                 end: None,
@@ -112,6 +117,7 @@ impl Shared {
             return Poll::Ready(false);
         }
         store(&mut inner.reader, cx.waker());
+        inner.reader_waits = true;
         drop(inner);
         batch.give_back();
         Poll::Pending
@@ -247,6 +253,7 @@ impl Shared {
         let mut inner = self.lock();
         inner.inbox = Inbox::default();
         inner.reader = None;
+        inner.reader_waits = false;
         // An error says that it is closing already.
         let _ = inner.connection.close(now(), code, "");
         let_all_see_the_close(inner);
@@ -314,13 +321,16 @@ impl Inner {
     }
 
     /// Who is to be woken for what there is to read.
-    pub(super) fn wake_reader(&mut self) -> Option<Waker> {
-        let something = !self.inbox.is_empty() || self.end.is_some();
-        something.then(|| self.reader.take()).flatten()
+    pub(super) fn wake_reader(&mut self) -> Option<&Waker> {
+        if !self.reader_waits || (self.inbox.is_empty() && self.end.is_none()) {
+            return None;
+        }
+        self.reader_waits = false;
+        self.reader.as_ref()
     }
 
-    /// Who is to be woken for room in the outbox, if something was written, or for the end, which is told once `over` says
-    /// that our Close has left, or never will.
+    /// Who else is to be woken: for room in the outbox, if something was written, or for the end, which is told once `over`
+    /// says that our Close has left, or never will.
     pub(super) fn wakers(&mut self, wrote: bool, over: bool) -> Vec<Waker> {
         if let Some(Event::Closed(cause)) = self.connection.poll_event() {
             self.end = Some(End::Known(cause).into());
@@ -343,7 +353,6 @@ impl Inner {
                 What::Nothing => true,
             });
         }
-        wakers.extend(self.wake_reader());
         wakers
     }
 
@@ -367,12 +376,19 @@ impl Inner {
 
     /// The pump looks at everything from here on.
     pub(super) fn pump_wakes(&mut self) {
-        self.pump = None;
+        self.pump_sleeps = false;
         self.pump_called = false;
     }
 
     pub(super) fn pump_sleeps(&mut self, waker: &Waker) {
-        self.pump = Some(waker.clone());
+        store(&mut self.pump, waker);
+        self.pump_sleeps = true;
+    }
+
+    /// There will be no pump any more.
+    pub(super) fn pump_is_gone(&mut self) {
+        self.pump_sleeps = false;
+        self.pump = None;
     }
 
     /// Something was queued since it woke.
@@ -383,7 +399,7 @@ impl Inner {
     #[inline]
     fn wake_pump(&mut self) -> Option<Waker> {
         self.pump_called = true;
-        self.pump.take()
+        std::mem::take(&mut self.pump_sleeps).then(|| self.pump.clone()).flatten()
     }
 }
 
