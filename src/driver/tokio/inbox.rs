@@ -106,7 +106,7 @@ impl Inbox {
 
 impl Batch {
     /// The next message, and whether it was the last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(Message, bool)> {
         let queue = self.0.as_mut()?;
         let message = queue.pop()?;
@@ -126,7 +126,7 @@ impl Queue {
         Size { messages: self.entries.len(), bytes: self.bytes }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) -> Option<Message> {
         Some(match self.entries.pop_front()? {
             Entry::Text(len) => {

@@ -91,7 +91,7 @@ impl Shared {
     }
 
     /// The next message, of the reader's batch or of a new one; `None` once there will be no more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_recv(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Option<Message>> {
         loop {
             if let Some((message, was_last)) = batch.pop() {
@@ -107,6 +107,7 @@ impl Shared {
     }
 
     /// Takes what there is; whether there will be more.
+    #[inline(never)]
     fn poll_batch(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
         let mut inner = self.lock();
         if !inner.inbox.is_empty() {
@@ -142,7 +143,7 @@ impl Shared {
     }
 
     /// Queues the message in `slot` once there is room; the slot is empty when that is done, and only then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_send(
         &self,
         cx: &mut Context<'_>,

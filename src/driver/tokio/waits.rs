@@ -148,6 +148,7 @@ where
 {
     type Output = T;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Self { shared, ticket, poll } = self.get_mut();
         poll(shared, cx, ticket)

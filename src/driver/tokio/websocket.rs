@@ -1,7 +1,6 @@
 //! The handles: [`WebSocket`], which reads, and [`Sender`], which any task may have.
 
 use std::{
-    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -78,8 +77,7 @@ impl WebSocket {
     /// Cancel safe: a message is taken when this returns it, and not before.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + Unpin {
-        let Self { sender, batch, .. } = self;
-        poll_fn(|cx| sender.shared.poll_recv(cx, batch))
+        Recv(self)
     }
 
     /// Queues a message, once there is room for it below the high-water mark; it leaves no later than when this task next
@@ -231,6 +229,20 @@ impl Drop for WebSocket {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
         self.sender.shared.abandon(code);
+    }
+}
+
+/// What [`WebSocket::recv`] is. By a name, so that its code can be had in line: a message that is handed from call to call is
+/// written to the stack and read back each time, and small ones cost little else.
+struct Recv<'w>(&'w mut WebSocket);
+
+impl Future for Recv<'_> {
+    type Output = Option<Message>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let WebSocket { sender, batch, .. } = &mut *self.0;
+        sender.shared.poll_recv(cx, batch)
     }
 }
 
