@@ -40,7 +40,10 @@ pub use driver::tokio::{
     WebSocket, connect, listen,
 };
 pub use handshake::{ClientRequest, Endpoint, OriginPolicy, Refusal, Request, Url};
-pub use proto::{Cause, CloseCode, Config, ConfigError, Message, SendError, Stats, Utf8Bytes};
+pub use proto::{
+    Cause, CloseCode, Compression, Config, ConfigError, Deflate, DeflateTerms, Message, SendError, Stats,
+    Utf8Bytes,
+};
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

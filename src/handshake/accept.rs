@@ -11,7 +11,7 @@ use super::head::HeadBuffer;
 use super::request::Request;
 use super::scan::{HeadLimits, Kind};
 use super::upgrade;
-use crate::proto::Config;
+use crate::proto::{Config, Deflate, DeflateTerms};
 
 /// A server's side of one opening handshake, until the request is complete or refused.
 ///
@@ -19,6 +19,7 @@ use crate::proto::Config;
 #[derive(Debug)]
 pub struct ServerHandshake {
     endpoint: Arc<Endpoint>,
+    deflate: Option<Deflate>,
     state: State,
 }
 
@@ -32,7 +33,8 @@ enum State {
 impl ServerHandshake {
     /// Waits for a request to `endpoint`, whose head is held to `config`'s limits.
     pub fn new(config: &Config, endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, state: State::Reading(HeadBuffer::new(Kind::Request, HeadLimits::of(config))) }
+        let head = HeadBuffer::new(Kind::Request, HeadLimits::of(config));
+        Self { endpoint, deflate: config.deflate, state: State::Reading(head) }
     }
 
     /// Takes what was read from the client.
@@ -63,7 +65,7 @@ impl ServerHandshake {
             return Err(HandshakeError::Finished);
         };
         let request = head.into_request().map_err(HandshakeError::Head);
-        match request.and_then(|head| upgrade::check(head, &self.endpoint)) {
+        match request.and_then(|head| upgrade::check(head, &self.endpoint, self.deflate.as_ref())) {
             Ok(request) => Ok(Some((request, used))),
             Err(error) => {
                 self.state = State::Done(error);
@@ -89,12 +91,18 @@ pub struct Response {
     accept: String,
     offered: Arc<[String]>,
     subprotocol: Option<String>,
+    deflate: Option<(DeflateTerms, String)>,
     headers: HeaderMap,
 }
 
 impl Response {
-    pub(super) fn new(accept: String, offered: Arc<[String]>, subprotocol: Option<String>) -> Self {
-        Self { accept, offered, subprotocol, headers: HeaderMap::new() }
+    pub(super) fn new(
+        accept: String,
+        offered: Arc<[String]>,
+        subprotocol: Option<String>,
+        deflate: Option<(DeflateTerms, String)>,
+    ) -> Self {
+        Self { accept, offered, subprotocol, deflate, headers: HeaderMap::new() }
     }
 
     /// Speaks `subprotocol` instead of the endpoint's choice; `None` for none.
@@ -116,6 +124,18 @@ impl Response {
         self.subprotocol.as_deref()
     }
 
+    /// The terms of permessage-deflate, if it will be used: for
+    /// [`Connection::with_deflate`](crate::proto::Connection::with_deflate).
+    pub fn deflate(&self) -> Option<DeflateTerms> {
+        self.deflate.as_ref().map(|(terms, _)| *terms)
+    }
+
+    /// Declines compression, whatever was offered.
+    pub fn without_deflate(mut self) -> Self {
+        self.deflate = None;
+        self
+    }
+
     /// Adds a header. The same name may be added again, as `Set-Cookie` must.
     ///
     /// # Errors
@@ -133,6 +153,9 @@ impl Response {
         write_field(&mut out, "Sec-WebSocket-Accept", self.accept.as_bytes());
         if let Some(subprotocol) = &self.subprotocol {
             write_field(&mut out, "Sec-WebSocket-Protocol", subprotocol.as_bytes());
+        }
+        if let Some((_, answer)) = &self.deflate {
+            write_field(&mut out, "Sec-WebSocket-Extensions", answer.as_bytes());
         }
         write_fields(&mut out, &self.headers);
         out.extend_from_slice(b"\r\n");

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::custom::{HeaderError, append, custom, write_field, write_fields};
 use super::endpoint::{SubprotocolError, checked_subprotocols};
+use super::extensions;
 use super::head::HeadBuffer;
 use super::key::{accept_value, encode_key};
 use super::response::{Collecting, ConnectError, Established, Expected};
@@ -115,12 +116,16 @@ impl ClientRequest {
         if !self.subprotocols.is_empty() {
             write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
         }
+        if let Some(deflate) = &config.deflate {
+            write_field(&mut out, "Sec-WebSocket-Extensions", extensions::offer_of(deflate).as_bytes());
+        }
         write_fields(&mut out, &self.headers);
         out.extend_from_slice(b"\r\n");
         let expected = Expected {
             accept: accept_value(key.as_bytes()),
             subprotocols: self.subprotocols.clone(),
             subprotocol_required: self.subprotocol_required,
+            deflate: config.deflate,
         };
         (out, ClientHandshake::new(config, expected))
     }

@@ -1,10 +1,15 @@
-//! Offers in `Sec-WebSocket-Extensions` (RFC 6455 §9.1), parsed and kept for whoever negotiates.
+//! `Sec-WebSocket-Extensions` (RFC 6455 §9.1), and the terms of the one that there is, permessage-deflate (RFC 7692 §5, §7.1).
 //!
-//! Nothing is negotiated here: an offer that is well formed and unknown is passed over in silence, as §9.1 asks.
+//! An offer that is well formed and unknown is passed over in silence, as §9.1 asks, and so is one of permessage-deflate that
+//! cannot be met: the next may fit.
+
+use std::fmt;
 
 use http::header::{HeaderMap, SEC_WEBSOCKET_EXTENSIONS};
 
 use super::fields::{Cursor, EMPTY_ELEMENTS_MAX, LIST_NAMES_MAX, Malformed};
+use super::response::ConnectError;
+use crate::proto::{Deflate, DeflateTerms, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 
 /// One extension the client would like, with its parameters in their order, repeated ones included.
 ///
@@ -72,3 +77,159 @@ fn counted(cursor: &mut Cursor<'_>, names: &mut usize) -> Result<String, Malform
     *names += 1;
     if *names > LIST_NAMES_MAX { Err(Malformed) } else { cursor.token().map(str::to_owned) }
 }
+
+/// A server's choice: the terms of the first offer that can be met, and what the 101 says of them.
+pub(super) fn choose(offers: &[Offer], ours: &Deflate) -> Option<(DeflateTerms, String)> {
+    offers.iter().take(OFFERS_MAX).filter(|offer| offer.name == NAME).find_map(|offer| meet(offer, ours))
+}
+
+fn meet(offer: &Offer, ours: &Deflate) -> Option<(DeflateTerms, String)> {
+    let asked = Params::parse(&offer.params)?;
+    let terms = DeflateTerms {
+        server_no_context_takeover: asked.server_no_context_takeover || ours.terms.server_no_context_takeover,
+        client_no_context_takeover: asked.client_no_context_takeover || ours.terms.client_no_context_takeover,
+        server_max_window_bits: asked
+            .server_bits
+            .unwrap_or(WINDOW_BITS_MAX)
+            .min(ours.terms.server_max_window_bits),
+        // Only a client that says so can be asked for less (RFC 7692 §7.1.2.2).
+        client_max_window_bits: match asked.client_bits {
+            Some(bits) => bits.unwrap_or(WINDOW_BITS_MAX).min(ours.terms.client_max_window_bits),
+            None => WINDOW_BITS_MAX,
+        },
+    };
+    if terms.server_max_window_bits.min(terms.client_max_window_bits) < WINDOW_BITS_MIN {
+        return None;
+    }
+    let answer = Params {
+        server_no_context_takeover: terms.server_no_context_takeover,
+        client_no_context_takeover: terms.client_no_context_takeover,
+        server_bits: asked.server_bits.map(|_| terms.server_max_window_bits),
+        client_bits: (terms.client_max_window_bits < WINDOW_BITS_MAX)
+            .then_some(Some(terms.client_max_window_bits)),
+    };
+    Some((terms, answer.to_string()))
+}
+
+/// A client's offers, the preferred one first.
+pub(super) fn offer_of(ours: &Deflate) -> String {
+    let bits = |bits| (bits < WINDOW_BITS_MAX).then_some(bits);
+    let first = Params {
+        server_no_context_takeover: ours.terms.server_no_context_takeover,
+        client_no_context_takeover: ours.terms.client_no_context_takeover,
+        server_bits: bits(ours.terms.server_max_window_bits),
+        client_bits: Some(bits(ours.terms.client_max_window_bits)),
+    };
+    let any = Params { client_bits: Some(None), ..Params::default() };
+    if ours.fallback && first != any { format!("{first}, {any}") } else { first.to_string() }
+}
+
+/// The terms that a server chose, held against what was offered (RFC 7692 §5.1, §7.1).
+pub(super) fn chosen(
+    headers: &HeaderMap,
+    ours: Option<&Deflate>,
+) -> Result<Option<DeflateTerms>, ConnectError> {
+    let answers = offers(headers).map_err(|_| ConnectError::Extension)?;
+    let Some(first) = answers.first() else { return Ok(None) };
+    let Some(ours) = ours.filter(|_| answers.iter().all(|answer| answer.name == NAME)) else {
+        return Err(ConnectError::Extension);
+    };
+    let said = if answers.len() == 1 { Params::parse(&first.params) } else { None };
+    let said = said.ok_or(ConnectError::DeflateTerms)?;
+    let server_bits = said.server_bits.unwrap_or(WINDOW_BITS_MAX);
+    let client_bits = match said.client_bits {
+        Some(Some(bits)) => bits,
+        Some(None) => return Err(ConnectError::DeflateTerms),
+        None => WINDOW_BITS_MAX,
+    };
+    // What was asked for must be answered; what the server asks of us must be within what we let it.
+    let meets_first = (said.server_no_context_takeover || !ours.terms.server_no_context_takeover)
+        && server_bits <= ours.terms.server_max_window_bits
+        && (said.client_bits.is_none() || client_bits <= ours.terms.client_max_window_bits);
+    if !meets_first && !ours.fallback {
+        return Err(ConnectError::DeflateTerms);
+    }
+    Ok(Some(DeflateTerms {
+        server_no_context_takeover: said.server_no_context_takeover,
+        client_no_context_takeover: said.client_no_context_takeover || ours.terms.client_no_context_takeover,
+        server_max_window_bits: server_bits,
+        client_max_window_bits: client_bits.min(ours.terms.client_max_window_bits),
+    }))
+}
+
+/// permessage-deflate's parameters, each at most once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Params {
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    server_bits: Option<u8>,
+    /// Some(None): without a value, as only an offer may.
+    client_bits: Option<Option<u8>>,
+}
+
+impl Params {
+    /// `None`: one that is not known, is repeated, or has a value that it must not have (RFC 7692 §7.1).
+    fn parse(params: &[(String, Option<String>)]) -> Option<Self> {
+        let mut parsed = Self::default();
+        for (name, value) in params {
+            let value = value.as_deref();
+            let is_new = match (name.as_str(), value) {
+                ("server_no_context_takeover", None) => {
+                    !std::mem::replace(&mut parsed.server_no_context_takeover, true)
+                }
+                ("client_no_context_takeover", None) => {
+                    !std::mem::replace(&mut parsed.client_no_context_takeover, true)
+                }
+                ("server_max_window_bits", Some(value)) => {
+                    parsed.server_bits.replace(window_bits(value)?).is_none()
+                }
+                ("client_max_window_bits", value) => {
+                    let bits = match value {
+                        Some(value) => Some(window_bits(value)?),
+                        None => None,
+                    };
+                    parsed.client_bits.replace(bits).is_none()
+                }
+                _ => false,
+            };
+            if !is_new {
+                return None;
+            }
+        }
+        Some(parsed)
+    }
+}
+
+/// 8 to 15, without sign or leading zeros.
+fn window_bits(value: &str) -> Option<u8> {
+    match value.as_bytes() {
+        [digit @ b'8'..=b'9'] | [b'1', digit @ b'0'..=b'5'] => {
+            Some(digit - b'0' + if value.len() == 2 { 10 } else { 0 })
+        }
+        _ => None,
+    }
+}
+
+impl fmt::Display for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{NAME}")?;
+        if self.server_no_context_takeover {
+            write!(f, "; server_no_context_takeover")?;
+        }
+        if self.client_no_context_takeover {
+            write!(f, "; client_no_context_takeover")?;
+        }
+        if let Some(bits) = self.server_bits {
+            write!(f, "; server_max_window_bits={bits}")?;
+        }
+        match self.client_bits {
+            Some(Some(bits)) => write!(f, "; client_max_window_bits={bits}"),
+            Some(None) => write!(f, "; client_max_window_bits"),
+            None => Ok(()),
+        }
+    }
+}
+
+const NAME: &str = "permessage-deflate";
+/// Offers that are looked at: nobody has use for more.
+const OFFERS_MAX: usize = 16;

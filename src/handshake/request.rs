@@ -9,6 +9,7 @@ use super::accept::Response;
 use super::authority::Authority;
 use super::extensions::Offer;
 use super::target::Target;
+use crate::proto::DeflateTerms;
 
 /// A client's opening handshake that kept every rule and fits the endpoint's terms. The application
 /// [accepts](Self::accept) it, or answers with a [`Refusal`](super::Refusal).
@@ -21,6 +22,7 @@ pub struct Request {
     pub(super) subprotocols: Arc<[String]>,
     pub(super) chosen: Option<String>,
     pub(super) extensions: Vec<Offer>,
+    pub(super) deflate: Option<(DeflateTerms, String)>,
     pub(super) accept: String,
 }
 
@@ -69,13 +71,15 @@ impl Request {
         &self.subprotocols
     }
 
-    /// The extensions offered, in the client's order; none is negotiated yet.
+    /// The extensions offered, in the client's order.
     pub fn extensions(&self) -> &[Offer] {
         &self.extensions
     }
 
-    /// The 101 that opens the connection, with the subprotocol that the endpoint prefers of those offered.
+    /// The 101 that opens the connection, with the subprotocol that the endpoint prefers of those offered, and with
+    /// compression if it is on and an offer of it can be met.
     pub fn accept(&self) -> Response {
-        Response::new(self.accept.clone(), Arc::clone(&self.subprotocols), self.chosen.clone())
+        let (subprotocols, deflate) = (Arc::clone(&self.subprotocols), self.deflate.clone());
+        Response::new(self.accept.clone(), subprotocols, self.chosen.clone(), deflate)
     }
 }

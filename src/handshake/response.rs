@@ -5,22 +5,31 @@ use std::fmt;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+    UPGRADE,
 };
 
+use super::extensions;
 use super::fields::{elements, single};
 use super::head::ResponseHead;
 use super::scan::HeadError;
+use crate::proto::{Deflate, DeflateTerms};
 
 /// A server's 101 that kept every rule: the connection is open.
 #[derive(Clone, Debug)]
 pub struct Established {
     subprotocol: Option<String>,
+    deflate: Option<DeflateTerms>,
     headers: HeaderMap,
 }
 
 impl Established {
+    /// The terms of permessage-deflate, if the server took our offer: for
+    /// [`Connection::with_deflate`](crate::proto::Connection::with_deflate).
+    pub fn deflate(&self) -> Option<DeflateTerms> {
+        self.deflate
+    }
+
     /// The subprotocol that the server chose of those offered.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
@@ -64,6 +73,8 @@ pub enum ConnectError {
     Accept,
     /// An extension that was not offered. RFC 6455 §4.1, item 5 on the answer.
     Extension,
+    /// permessage-deflate on terms that were not offered, or that contradict each other. RFC 7692 §5.1, §7.1.
+    DeflateTerms,
     /// A subprotocol that was not offered, or several. RFC 6455 §4.1, item 6 on the answer.
     Subprotocol,
     /// No subprotocol, and one is required.
@@ -90,6 +101,7 @@ impl fmt::Display for ConnectError {
             Self::Connection => write!(f, "connection does not list upgrade (RFC 6455 §4.1)"),
             Self::Accept => write!(f, "accept value is missing or not for our key (RFC 6455 §4.1)"),
             Self::Extension => write!(f, "server uses an extension that was not offered (RFC 6455 §4.1)"),
+            Self::DeflateTerms => write!(f, "server's terms of compression were not offered (RFC 7692 §7.1)"),
             Self::Subprotocol => write!(f, "server chose a subprotocol that was not offered (RFC 6455 §4.1)"),
             Self::SubprotocolRequired => write!(f, "server chose no subprotocol"),
             Self::Closed => write!(f, "server closed before it answered"),
@@ -113,6 +125,7 @@ pub(super) struct Expected {
     pub(super) accept: String,
     pub(super) subprotocols: Vec<String>,
     pub(super) subprotocol_required: bool,
+    pub(super) deflate: Option<Deflate>,
 }
 
 impl Expected {
@@ -133,11 +146,9 @@ impl Expected {
         if accept.is_none_or(|accept| accept != self.accept.as_str()) {
             return Err(ConnectError::Accept);
         }
-        if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(ConnectError::Extension);
-        }
+        let deflate = extensions::chosen(&headers, self.deflate.as_ref())?;
         let subprotocol = self.subprotocol(&headers)?;
-        Ok(Established { subprotocol, headers })
+        Ok(Established { subprotocol, deflate, headers })
     }
 
     fn subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, ConnectError> {

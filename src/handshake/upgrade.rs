@@ -18,9 +18,14 @@ use super::head::RequestHead;
 use super::key::{accept_value, is_key};
 use super::request::Request;
 use super::target::Target;
+use crate::proto::Deflate;
 
 /// Holds a head against every rule; what is left is a request that may be accepted.
-pub(super) fn check(head: RequestHead, endpoint: &Endpoint) -> Result<Request, HandshakeError> {
+pub(super) fn check(
+    head: RequestHead,
+    endpoint: &Endpoint,
+    deflate: Option<&Deflate>,
+) -> Result<Request, HandshakeError> {
     let RequestHead { method, target, headers } = head;
     if method != Method::GET {
         return Err(HandshakeError::Method { head: method == Method::HEAD });
@@ -49,6 +54,7 @@ pub(super) fn check(head: RequestHead, endpoint: &Endpoint) -> Result<Request, H
         host,
         subprotocols: subprotocols.into(),
         chosen,
+        deflate: deflate.and_then(|ours| extensions::choose(&extensions, ours)),
         extensions,
         accept,
     })

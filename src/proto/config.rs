@@ -1,9 +1,11 @@
 //! Every limit and every time-out of a connection, each with a safe default.
 //!
 //! The headings of [`ConfigBuilder`]: messages, control frames, the opening handshake, keepalive and deadlines, closing,
-//! the outbox, a server's counts, leniencies.
+//! the outbox, compression, a server's counts, leniencies.
 
 use std::{fmt, time::Duration};
+
+use super::deflate::Deflate;
 
 macro_rules! config {
     ($($knob:ident: $type:ty,)*) => {
@@ -69,6 +71,8 @@ config! {
     outbox_bytes_low: usize,
     outbox_bytes_max: usize,
     outbox_messages_max: usize,
+    // compression
+    deflate: Option<Deflate>,
     // a server's counts
     connections_max: Option<usize>,
     handshakes_max: Option<usize>,
@@ -125,6 +129,7 @@ impl Default for Config {
             outbox_bytes_low: 64 << 10,
             outbox_bytes_max: 1 << 20,
             outbox_messages_max: 16 << 10,
+            deflate: None,
             connections_max: None,
             handshakes_max: None,
             accept_long_lengths: false,
@@ -258,6 +263,18 @@ impl ConfigBuilder {
     }
 }
 
+/// # Compression
+#[cfg(feature = "deflate")]
+impl ConfigBuilder {
+    /// Negotiates permessage-deflate (RFC 7692) on these terms. Default: not; then it is neither offered nor accepted.
+    ///
+    /// Not together with [`parts`](Self::parts), as inflating makes pieces of any size of a small one.
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.config.deflate = deflate.into();
+        self
+    }
+}
+
 /// # A server's counts
 impl ConfigBuilder {
     setters! {
@@ -332,6 +349,14 @@ impl ConfigBuilder {
         if !config.text && !config.binary {
             return Err(ConfigError::NothingAccepted);
         }
+        if let Some(deflate) = &config.deflate {
+            if config.parts {
+                return Err(ConfigError::DeflateInParts);
+            }
+            if !deflate.is_valid() {
+                return Err(ConfigError::Deflate);
+            }
+        }
         Ok(config)
     }
 }
@@ -354,6 +379,10 @@ pub enum ConfigError {
     LowAboveHigh,
     /// Neither text nor binary is taken.
     NothingAccepted,
+    /// A window outside of 9 to 15 bits, or a level outside of 1 to 9.
+    Deflate,
+    /// `deflate` and `parts` are both set.
+    DeflateInParts,
 }
 
 impl fmt::Display for ConfigError {
@@ -363,6 +392,8 @@ impl fmt::Display for ConfigError {
             Self::Zero { knob } => write!(f, "{knob} must not be 0"),
             Self::LowAboveHigh => write!(f, "outbox_bytes_low is above outbox_bytes_max"),
             Self::NothingAccepted => write!(f, "neither text nor binary is accepted"),
+            Self::Deflate => write!(f, "deflate takes windows of 9 to 15 bits and levels of 1 to 9"),
+            Self::DeflateInParts => write!(f, "deflate and parts exclude each other"),
         }
     }
 }

@@ -12,10 +12,12 @@ use super::{
     close::{CloseCode, CloseFrame},
     closing::{Cause, Closing, State, Then, Want},
     config::Config,
+    deflate::{DeflateTerms, Deflaters},
     error::{Limit, LimitError, SendError},
     frame::{OpCode, Role},
     keepalive::{Due, Keepalive},
-    message::{Control, Event, Message, Outgoing, Payload, Text},
+    kept::Kept,
+    message::{Compression, Control, Event, Message, Outgoing, Payload, Text},
     outbox::{Body, Outbound, Outbox},
     partial::{Inbound, Target},
     receiver::{Found, Receiver, Rules, check_text},
@@ -58,12 +60,13 @@ pub struct Connection {
     clock: Clock,
     receiver: Receiver,
     outbox: Option<Box<Outbox>>,
+    /// The context of compression; the end, if no input brought it: for `poll_event`.
+    kept: Kept,
     keepalive: Keepalive,
     closing: Closing,
-    /// The end, if no input brought it: for `poll_event`.
-    ended: Option<Box<Cause>>,
     counts: Counts,
     role: Role,
+    deflate: Option<DeflateTerms>,
     close_was_received: bool,
     close_was_flushed: bool,
     /// When reading was paused.
@@ -96,15 +99,22 @@ impl Connection {
             clock,
             receiver: Receiver::default(),
             outbox: None,
+            kept: Kept::default(),
             closing: Closing::Open,
-            ended: None,
             counts: Counts::default(),
             role,
+            deflate: None,
             close_was_received: false,
             close_was_flushed: false,
             paused_millis: None,
             discarded: 0,
         }
+    }
+
+    /// Uses permessage-deflate on the terms that the handshake agreed on (RFC 7692).
+    pub fn with_deflate(mut self, terms: Option<DeflateTerms>) -> Self {
+        self.deflate = terms.filter(|_| cfg!(feature = "deflate") && !self.config.parts);
+        self
     }
 
     // ---- what the world did
@@ -165,12 +175,13 @@ impl Connection {
         let rules = Rules {
             config: &self.config,
             role: self.role,
+            deflate: self.deflate,
             // Then our Close is queued or out, and the peer's awaited.
             drop_messages: !open,
             clock: self.clock,
             now,
         };
-        let (rest, found) = self.receiver.receive(rules, input, lent);
+        let (rest, found) = self.receiver.receive(rules, &mut self.kept, input, lent);
         let looked_at = given - rest.len();
         self.counts.bytes_received += looked_at as u64;
         if !open && self.close_was_flushed {
@@ -210,7 +221,7 @@ impl Connection {
     pub fn receive_eof(&mut self, now: Instant) {
         match &mut self.closing {
             Closing::Open | Closing::Awaiting { .. } => {
-                self.ended = Some(Box::new(Cause::Eof));
+                self.kept.ended(Cause::Eof);
                 self.end(now, Then::Drop);
             }
             Closing::Flushing { then, .. } => *then = Then::Drop,
@@ -224,7 +235,7 @@ impl Connection {
     /// Reading or writing failed: nothing more can be done with the transport.
     pub fn handle_transport_error(&mut self, kind: io::ErrorKind) {
         if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
-            self.ended = Some(Box::new(Cause::Transport(kind)));
+            self.kept.ended(Cause::Transport(kind));
         }
         self.cut();
     }
@@ -245,7 +256,7 @@ impl Connection {
         if self.closing.deadline().has_passed(millis) {
             match self.closing {
                 Closing::Awaiting { .. } => {
-                    self.ended = Some(Box::new(Cause::CloseUnanswered));
+                    self.kept.ended(Cause::CloseUnanswered);
                     self.cut();
                 }
                 Closing::Flushing { .. } => self.cut(),
@@ -261,7 +272,7 @@ impl Connection {
             }
             Due::WriteStall => {
                 if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
-                    self.ended = Some(Box::new(Cause::WriteStall));
+                    self.kept.ended(Cause::WriteStall);
                 }
                 self.cut();
             }
@@ -287,6 +298,20 @@ impl Connection {
         message: impl Into<Outgoing<'m>>,
         lent: &mut Outbound,
     ) -> Result<Admission, SendError> {
+        self.send_with(message, Compression::Auto, lent)
+    }
+
+    /// [`send`](Self::send), compressed or not.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], by its length before compression; [`SendError::Closed`].
+    #[inline]
+    pub fn send_with<'m>(
+        &mut self,
+        message: impl Into<Outgoing<'m>>,
+        compression: Compression,
+        lent: &mut Outbound,
+    ) -> Result<Admission, SendError> {
         if !matches!(self.closing, Closing::Open) && !self.may_answer() {
             return Err(SendError::Closed);
         }
@@ -301,7 +326,14 @@ impl Connection {
         if !outbox.admits(body.len(), key.is_some(), &self.config) {
             return Err(SendError::Full);
         }
-        outbox.push(opcode, body, key);
+        let compressed = self.deflate.and_then(|terms| {
+            let sender = terms.of_sender(self.role);
+            compressed(sender, body.bytes(), compression, &self.config, &mut self.kept, &mut lent.deflaters)
+        });
+        match compressed {
+            Some(payload) => outbox.push_compressed(opcode, payload, key),
+            None => outbox.push(opcode, body, key),
+        }
         self.counts.messages_sent += 1;
         let low = outbox.queued_bytes() <= self.config.outbox_bytes_low;
         Ok(if low { Admission::Below } else { Admission::Above })
@@ -392,7 +424,7 @@ impl Connection {
 
     /// An event that no input brought: the end by a time-out, by the end of TCP, by a failure of the transport.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        self.ended.take().map(|cause| Event::Closed(*cause))
+        self.kept.take_end().map(Event::Closed)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout). May change after every other call, and mostly does not.
@@ -445,6 +477,11 @@ impl Connection {
         }
     }
 
+    /// The terms of permessage-deflate, if it is in use.
+    pub fn deflate(&self) -> Option<DeflateTerms> {
+        self.deflate
+    }
+
     /// The limits and time-outs that hold here.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
@@ -458,6 +495,32 @@ pub enum Admission {
     Below,
     /// More than `outbox_bytes_low` waits: a considerate sender lets it drain.
     Above,
+}
+
+/// The message compressed, if it is to be and that makes it smaller; by the connection's own compressor if its context is kept.
+#[inline(never)]
+fn compressed<'l>(
+    (window_bits, takeover): (u8, bool),
+    message: &[u8],
+    compression: Compression,
+    config: &Config,
+    kept: &mut Kept,
+    deflaters: &'l mut Deflaters,
+) -> Option<&'l [u8]> {
+    let policy = config.deflate.unwrap_or_default();
+    let wanted = match compression {
+        Compression::Auto => message.len() >= policy.threshold,
+        Compression::Always => true,
+        Compression::Never => false,
+    };
+    if !wanted {
+        return None;
+    }
+    if takeover {
+        deflaters.deflate_on(message, window_bits, policy.level, &mut kept.context()?.deflater)
+    } else {
+        deflaters.deflate(message, window_bits, policy.level)
+    }
 }
 
 /// What the parts need of each other.

@@ -35,6 +35,8 @@ pub enum ProtocolError {
         /// Where the first character begins that is bad, or broken off by the message's end.
         at: u64,
     },
+    /// A compressed message that is no DEFLATE data, refers back beyond its window, or ends inside a block. RFC 7692 §7.2.2.
+    InvalidDeflate,
     /// A Close frame with a payload of one byte. RFC 6455 §5.5.1.
     ClosePayloadOfOneByte,
     /// A Close frame with a code that must not be sent. RFC 6455 §7.4.
@@ -67,13 +69,16 @@ impl ProtocolError {
             | Self::ExpectedContinuation
             | Self::ClosePayloadOfOneByte
             | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL,
-            Self::InvalidUtf8 { .. } | Self::InvalidCloseReason { .. } => CloseCode::INVALID_DATA,
+            Self::InvalidUtf8 { .. } | Self::InvalidDeflate | Self::InvalidCloseReason { .. } => {
+                CloseCode::INVALID_DATA
+            }
             Self::UnsupportedType => CloseCode::UNSUPPORTED,
             Self::Limit(limit) => limit.close_code(),
         }
     }
 
-    /// The section of RFC 6455 that holds the rule; `None` for rates and times that are ours alone.
+    /// The section of RFC 6455 that holds the rule; `None` for rates and times that are ours alone, and for
+    /// compression, which has an RFC of its own.
     pub const fn section(self) -> Option<&'static str> {
         Some(match self {
             Self::NotMasked | Self::Masked => "5.1",
@@ -85,9 +90,10 @@ impl ProtocolError {
             Self::ClosePayloadOfOneByte => "5.5.1",
             Self::InvalidCloseCode(_) => "7.4",
             Self::UnsupportedType => "7.4.1",
+            Self::InvalidDeflate => return None,
             Self::InvalidUtf8 { .. } | Self::InvalidCloseReason { .. } => "8.1",
             Self::Limit(limit) => match limit.limit {
-                Limit::MessageBytes | Limit::FrameBytes | Limit::Fragments => "10.4",
+                Limit::MessageBytes | Limit::FrameBytes | Limit::Fragments | Limit::DeflateStreams => "10.4",
                 Limit::Pong => "5.5.2",
                 Limit::ControlFrames | Limit::IncompleteMessage => return None,
             },
@@ -109,6 +115,7 @@ impl fmt::Display for ProtocolError {
             Self::UnexpectedContinuation => write!(f, "continuation without a message")?,
             Self::ExpectedContinuation => write!(f, "new message inside an unfinished one")?,
             Self::InvalidUtf8 { at } => write!(f, "text is not UTF-8 at byte {at}")?,
+            Self::InvalidDeflate => write!(f, "compressed message cannot be inflated (RFC 7692 §7.2.2)")?,
             Self::ClosePayloadOfOneByte => write!(f, "close payload of one byte")?,
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent")?,
             Self::InvalidCloseReason { at } => write!(f, "close reason is not UTF-8 at byte {at}")?,
@@ -143,6 +150,8 @@ pub enum Limit {
     FrameBytes,
     /// `fragments_max`.
     Fragments,
+    /// Streams that a compressed message is made of: blocks that say they are the last. Not an option; the value is 64.
+    DeflateStreams,
     /// `control_frames_burst` and `control_frames_per_second`; the value is the rate.
     ControlFrames,
     /// `incomplete_bytes_min` in `incomplete_window`; the value is in bytes.
@@ -156,9 +165,11 @@ impl LimitError {
     pub const fn close_code(self) -> CloseCode {
         match self.limit {
             Limit::MessageBytes | Limit::FrameBytes => CloseCode::TOO_BIG,
-            Limit::Fragments | Limit::ControlFrames | Limit::IncompleteMessage | Limit::Pong => {
-                CloseCode::POLICY
-            }
+            Limit::Fragments
+            | Limit::DeflateStreams
+            | Limit::ControlFrames
+            | Limit::IncompleteMessage
+            | Limit::Pong => CloseCode::POLICY,
         }
     }
 }
@@ -170,6 +181,7 @@ impl fmt::Display for LimitError {
             Limit::MessageBytes => write!(f, "message above {value} bytes"),
             Limit::FrameBytes => write!(f, "frame above {value} bytes"),
             Limit::Fragments => write!(f, "more than {value} fragments in a message"),
+            Limit::DeflateStreams => write!(f, "more than {value} streams in a compressed message"),
             Limit::ControlFrames => write!(f, "more than {value} control frames a second"),
             Limit::IncompleteMessage => {
                 write!(f, "unfinished message brought less than {value} bytes in its window")

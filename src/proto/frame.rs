@@ -207,7 +207,7 @@ pub(super) fn parse_first(first: u8) -> Result<(bool, bool, OpCode), ProtocolErr
 }
 
 pub(super) const FIN: u8 = 0x80;
-const RSV1: u8 = 0x40;
+pub(super) const RSV1: u8 = 0x40;
 const RSV2: u8 = 0x20;
 const RSV3: u8 = 0x10;
 pub(super) const MASKED: u8 = 0x80;

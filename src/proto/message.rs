@@ -179,6 +179,19 @@ pub enum Outgoing<'m> {
     Owned(Message),
 }
 
+/// Whether a message is compressed, where permessage-deflate is in use; where it is not, nothing is. A message that compressing
+/// does not make smaller is sent plain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// From the [`threshold`](super::Deflate::threshold) on.
+    #[default]
+    Auto,
+    /// Whatever its size.
+    Always,
+    /// Not: it is compressed already, or holds a secret beside what others may choose (CRIME, BREACH).
+    Never,
+}
+
 /// A message that owns its bytes; a clone is a reference count.
 ///
 /// ```

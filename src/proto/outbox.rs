@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use super::{
     close::CloseFrame,
     config::Config,
-    frame::{FIN, FrameHeader, OpCode},
+    deflate::Deflaters,
+    frame::{FIN, FrameHeader, OpCode, RSV1},
     mask::mask,
     message::Control,
     random::Masks,
@@ -21,6 +22,7 @@ use super::{
 pub struct Outbound {
     #[expect(clippy::vec_box, reason = "the boxes are what is lent")]
     spare: Vec<Box<Outbox>>,
+    pub(super) deflaters: Deflaters,
     /// Where masking keys come from.
     pub masks: Masks,
 }
@@ -51,11 +53,15 @@ pub(super) enum Body<'m> {
 }
 
 impl Body<'_> {
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Borrowed(bytes) => bytes.len(),
-            Self::Owned(bytes) => bytes.len(),
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes().len()
     }
 }
 
@@ -127,14 +133,24 @@ impl Outbox {
     /// Queues one frame. `key` masks it, in our copy and never in the caller's (RFC 6455 §10.3).
     #[inline]
     pub(super) fn push(&mut self, opcode: OpCode, body: Body<'_>, key: Option<[u8; 4]>) {
+        self.push_frame(opcode, 0, body, key);
+    }
+
+    /// Queues one frame that is a whole message, compressed (RFC 7692 §6).
+    pub(super) fn push_compressed(&mut self, opcode: OpCode, payload: &[u8], key: Option<[u8; 4]>) {
+        self.push_frame(opcode, RSV1, Body::Borrowed(payload), key);
+    }
+
+    #[inline]
+    fn push_frame(&mut self, opcode: OpCode, rsv1: u8, body: Body<'_>, key: Option<[u8; 4]>) {
         let header_len = match (body.len(), key) {
             // Most headers are these two bytes, whose copy the compiler can see through.
             (len @ ..126, None) => {
-                self.cork.extend_from_slice(&[FIN | opcode as u8, len as u8]);
+                self.cork.extend_from_slice(&[FIN | rsv1 | opcode as u8, len as u8]);
                 2
             }
             (len, key) => {
-                let header = header(opcode, len, key).encode();
+                let header = header(opcode, rsv1 != 0, len, key).encode();
                 self.cork.extend_from_slice(&header);
                 header.len()
             }
@@ -354,12 +370,12 @@ fn frame_len(payload_len: usize, masked: bool) -> usize {
     payload_len.saturating_add(header + if masked { 4 } else { 0 })
 }
 
-fn header(opcode: OpCode, payload_len: usize, mask: Option<[u8; 4]>) -> FrameHeader {
-    FrameHeader { fin: true, rsv1: false, opcode, mask, payload_len: payload_len as u64, minimal: true }
+fn header(opcode: OpCode, rsv1: bool, payload_len: usize, mask: Option<[u8; 4]>) -> FrameHeader {
+    FrameHeader { fin: true, rsv1, opcode, mask, payload_len: payload_len as u64, minimal: true }
 }
 
 fn encode_control(into: &mut Vec<u8>, opcode: OpCode, payload: &[u8], key: Option<[u8; 4]>) {
-    into.extend_from_slice(&header(opcode, payload.len(), key).encode());
+    into.extend_from_slice(&header(opcode, false, payload.len(), key).encode());
     let start = into.len();
     into.extend_from_slice(payload);
     if let Some(key) = key {

@@ -6,8 +6,10 @@
 use bytes::{BufMut, Bytes, buf::Limit};
 
 use super::{
-    error::ProtocolError,
+    deflate::{InflateError, Inflater, Inflaters, STREAMS_MAX},
+    error::{Limit as OurLimit, LimitError, ProtocolError},
     frame::{FrameHeader, HEADER_BYTES_MAX, OpCode, parse_first},
+    kept::Kept,
     mask::{mask, rotate},
     message::{Control, Kind},
     receiver::Rules,
@@ -22,6 +24,7 @@ pub struct Inbound {
     #[expect(clippy::vec_box, reason = "the boxes are what is lent")]
     spare: Vec<Box<Partial>>,
     pub(super) whole: Vec<u8>,
+    inflaters: Inflaters,
 }
 
 impl Inbound {
@@ -33,7 +36,7 @@ impl Inbound {
     }
 
     pub(super) fn give_back(&mut self, partial: Box<Partial>) {
-        debug_assert!(partial.is_idle() && partial.assembly.is_empty());
+        debug_assert!(partial.is_idle() && partial.assembly.is_empty() && partial.inflater.is_none());
         if self.spare.len() < SPARE_MAX && partial.assembly.capacity() <= ASSEMBLY_KEPT_MAX {
             self.spare.push(partial);
         }
@@ -46,6 +49,8 @@ pub(super) struct Partial {
     in_hand: InHand,
     open: Option<Open>,
     assembly: Vec<u8>,
+    /// Of a compressed message.
+    inflater: Option<Box<Inflater>>,
     /// Until when the window's bytes must have come,
     pub(super) window_ends: Deadline,
     /// and how many have: payload of data frames only, so that pings do not feed an unfinished message.
@@ -79,6 +84,8 @@ enum InHand {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) kind: Kind,
+    pub(super) compressed: bool,
+    /// Bytes of payload that came; of a compressed message they are not what it inflates to.
     pub(super) len: u64,
     pub(super) fragments: u32,
     utf8: Utf8,
@@ -102,6 +109,7 @@ impl Default for Partial {
             in_hand: InHand::NOTHING,
             open: None,
             assembly: Vec::new(),
+            inflater: None,
             window_ends: Deadline::NEVER,
             window_bytes: 0,
         }
@@ -197,6 +205,7 @@ impl Partial {
         self.in_hand = InHand::Data { fin: header.fin, key: header.mask, missing: header.payload_len };
         let open = self.open.get_or_insert(Open {
             kind: if header.opcode == OpCode::Text { Kind::Text } else { Kind::Binary },
+            compressed: header.rsv1,
             len: 0,
             fragments: 0,
             utf8: Utf8::default(),
@@ -209,10 +218,60 @@ impl Partial {
     fn check(&mut self, piece: &[u8], is_told: bool) -> Result<(), ProtocolError> {
         self.window_bytes = self.window_bytes.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         let Some(open) = &mut self.open else { return Ok(()) };
-        if open.kind == Kind::Text && is_told {
+        if open.kind == Kind::Text && is_told && !open.compressed {
             open.utf8.feed(piece, open.len).map_err(|at| ProtocolError::InvalidUtf8 { at })?;
         }
         open.len = open.len.saturating_add(piece.len() as u64);
+        Ok(())
+    }
+
+    pub(super) fn is_compressed(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.compressed)
+    }
+
+    /// Inflates a piece behind what was inflated of the message, up to the limit, and checks that as far as it goes.
+    pub(super) fn inflate(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        rules: Rules<'_>,
+        kept: &mut Kept,
+        lent: &mut Inbound,
+    ) -> Result<(), ProtocolError> {
+        let limit = rules.config.message_bytes_max;
+        let history = kept.history();
+        if self.inflater.is_none() {
+            self.inflater = lent.inflaters.borrow(history);
+        }
+        let Some(inflater) = &mut self.inflater else { return Err(ProtocolError::InvalidDeflate) };
+        let checked = self.assembly.len();
+        let mut inflated = inflater.inflate(piece, &mut self.assembly, limit, history);
+        if last && inflated.is_ok() {
+            inflated = inflater.finish(&mut self.assembly, limit, history);
+        }
+        // Bad text that came before what cannot be inflated is told first, however the two were split.
+        let within = usize::try_from(limit).unwrap_or(usize::MAX).min(self.assembly.len());
+        if let Some(open) = &mut self.open
+            && open.kind == Kind::Text
+        {
+            let fed = open.utf8.feed(&self.assembly[checked..within], checked as u64);
+            fed.map_err(|at| ProtocolError::InvalidUtf8 { at })?;
+        }
+        inflated.map_err(|error| match error {
+            InflateError::Invalid => ProtocolError::InvalidDeflate,
+            InflateError::TooLong => limit_error(OurLimit::MessageBytes, limit),
+            InflateError::TooManyStreams => limit_error(OurLimit::DeflateStreams, STREAMS_MAX.into()),
+        })?;
+        if last {
+            if let Some(inflater) = self.inflater.take() {
+                lent.inflaters.give_back(inflater);
+            }
+            if let Some((window_bits, true)) = rules.deflate.map(|terms| terms.of_sender(rules.role.peer()))
+                && let Some(context) = kept.context()
+            {
+                context.history.push(&self.assembly, 1 << window_bits);
+            }
+        }
         Ok(())
     }
 
@@ -228,7 +287,8 @@ impl Partial {
     pub(super) fn end(&mut self) -> Result<(), ProtocolError> {
         match self.open.take() {
             Some(open) if open.utf8.broken_off() > 0 => {
-                Err(ProtocolError::InvalidUtf8 { at: open.len - open.utf8.broken_off() })
+                let len = if open.compressed { self.assembly.len() as u64 } else { open.len };
+                Err(ProtocolError::InvalidUtf8 { at: len - open.utf8.broken_off() })
             }
             _ => Ok(()),
         }
@@ -236,6 +296,7 @@ impl Partial {
 
     pub(super) fn drop_assembly(&mut self) {
         self.assembly.clear();
+        self.inflater = None;
     }
 
     /// Hands over what was assembled: its own buffer if it is large, else by way of the lent one, so that a small message
@@ -252,7 +313,8 @@ impl Partial {
     /// Where to read the rest of a large payload to; `bytes_received` counts what comes.
     pub(super) fn target<'c>(&'c mut self, bytes_received: &'c mut u64) -> Option<Target<'c>> {
         let InHand::Data { missing, .. } = self.in_hand else { return None };
-        if missing < TARGET_MIN {
+        // What is compressed goes by way of the inflater.
+        if missing < TARGET_MIN || self.is_compressed() {
             return None;
         }
         // Doubles what was received, so that a header's promise reserves no more than that; and not before little is left
@@ -303,6 +365,10 @@ impl Drop for Target<'_> {
         }
         self.partial.assembly = assembly;
     }
+}
+
+fn limit_error(limit: OurLimit, value: u64) -> ProtocolError {
+    ProtocolError::Limit(LimitError { limit, value })
 }
 
 /// Splits up to `len` bytes off the front of `input`.

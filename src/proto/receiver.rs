@@ -11,8 +11,10 @@ use bytes::Bytes;
 
 use super::{
     config::Config,
+    deflate::{DeflateTerms, wire_bytes_max},
     error::{Limit, LimitError, ProtocolError},
     frame::{FrameHeader, OpCode, Role, parse_first},
+    kept::Kept,
     mask::mask,
     message::{Control, Kind, Payload, Text},
     partial::{Inbound, Open, Partial, Step, Target},
@@ -31,6 +33,8 @@ pub(super) struct Receiver {
 pub(super) struct Rules<'c> {
     pub(super) config: &'c Config,
     pub(super) role: Role,
+    /// permessage-deflate is in use, on these terms.
+    pub(super) deflate: Option<DeflateTerms>,
     /// Our Close is out: messages are parsed to find the peer's, and dropped (catalogue: CL-22).
     pub(super) drop_messages: bool,
     pub(super) clock: Clock,
@@ -58,6 +62,7 @@ impl Receiver {
     pub(super) fn receive<'i, 's, 'e>(
         &mut self,
         rules: Rules<'_>,
+        kept: &mut Kept,
         mut input: &'i mut [u8],
         lent: &'s mut Inbound,
     ) -> Look<'i, 'e>
@@ -79,7 +84,7 @@ impl Receiver {
             }
             let control = header.opcode.is_control();
             let whole = header.payload_len <= (input.len() - len) as u64;
-            if !whole || !header.fin || (rules.config.parts && !control) {
+            if !whole || !header.fin || header.rsv1 || (rules.config.parts && !control) {
                 break;
             }
             let (frame, rest) = input.split_at_mut(len + header.payload_len as usize);
@@ -93,12 +98,13 @@ impl Receiver {
             }
             return (rest, found_whole(header.opcode, payload).map(Some));
         }
-        self.receive_broken_off(rules, input, lent)
+        self.receive_broken_off(rules, kept, input, lent)
     }
 
     fn receive_broken_off<'i, 's, 'e>(
         &mut self,
         rules: Rules<'_>,
+        kept: &mut Kept,
         mut input: &'i mut [u8],
         lent: &'s mut Inbound,
     ) -> Look<'i, 'e>
@@ -121,6 +127,10 @@ impl Receiver {
                 }
                 Ok(Step::Piece(piece, last)) => {
                     let kind = partial.kind();
+                    let inflates = partial.is_compressed() && !rules.drop_messages;
+                    if inflates && let Err(error) = partial.inflate(piece, last, rules, kept, lent) {
+                        return (&mut [], Err(error));
+                    }
                     if last
                         && let Err(error) = partial.end()
                         && !rules.drop_messages
@@ -135,7 +145,9 @@ impl Receiver {
                             return (input, Ok(Some(Found::Part { kind, piece, last })));
                         }
                     } else {
-                        partial.append(piece);
+                        if !inflates {
+                            partial.append(piece);
+                        }
                         if last {
                             let owned = partial.take_assembly(lent);
                             self.put_by(partial, lent);
@@ -194,17 +206,25 @@ impl Rules<'_> {
         }
         if !config.parts {
             // By subtraction, as the sum of two lengths from the wire can overflow (catalogue: V-04, FR-22).
-            if header.payload_len > config.message_bytes_max - open.map_or(0, |open| open.len) {
+            let bytes_max = self.wire_max(config.message_bytes_max, header, open);
+            if header.payload_len > bytes_max - open.map_or(0, |open| open.len) {
                 return limit(Limit::MessageBytes, config.message_bytes_max);
             }
             if open.map_or(0, |open| open.fragments) >= config.fragments_max {
                 return limit(Limit::Fragments, config.fragments_max.into());
             }
         }
-        if header.payload_len > config.frame_bytes_max {
+        if header.payload_len > self.wire_max(config.frame_bytes_max, header, open) {
             return limit(Limit::FrameBytes, config.frame_bytes_max);
         }
         Ok(())
+    }
+
+    /// A limit on plain bytes, for what is on the wire: what does not compress is a little longer there. What it inflates to is
+    /// counted as it comes.
+    fn wire_max(&self, bytes_max: u64, header: &FrameHeader, open: Option<&Open>) -> u64 {
+        let compressed = open.map_or(header.rsv1, |open| open.compressed);
+        if compressed { wire_bytes_max(bytes_max) } else { bytes_max }
     }
 
     /// Of two rules that a header breaks, the one that its first byte breaks: what is told must not depend on how many
@@ -226,8 +246,8 @@ impl Rules<'_> {
         opcode: OpCode,
         open: bool,
     ) -> Result<(), ProtocolError> {
-        // permessage-deflate, once negotiated, lets RSV1 pass on a message's first frame (RFC 7692 §6).
-        if rsv1 {
+        // permessage-deflate, once negotiated, gives it a meaning on a message's first frame, and nowhere else (RFC 7692 §6).
+        if rsv1 && (self.deflate.is_none() || !matches!(opcode, OpCode::Text | OpCode::Binary)) {
             return Err(ProtocolError::ReservedBits(first));
         }
         match opcode {

@@ -216,6 +216,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         Ok(self)
     }
 
+    /// Declines compression, whatever was offered.
+    pub fn without_deflate(mut self) -> Self {
+        self.0.response = self.0.response.clone().without_deflate();
+        self
+    }
+
     /// Answers with 101 and runs the connection: see [`Acceptor::run`].
     ///
     /// # Errors
@@ -268,7 +274,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
         written.await.map_err(|_| Error::timeout())??;
         let subprotocol = self.response.subprotocol().map(Into::into);
         let (early, entry) = (std::mem::take(&mut self.early), self.entry.take());
-        Ok(Opened::new(stream, self.config.clone(), Role::Server, early, subprotocol, entry))
+        let deflate = self.response.deflate();
+        Ok(Opened::new(stream, self.config.clone(), Role::Server, early, deflate, subprotocol, entry))
     }
 }
 

@@ -176,6 +176,7 @@ impl Connector {
             },
         };
         let subprotocol = established.subprotocol().map(Into::into);
-        Ok(Opened::new(stream, self.config.clone(), Role::Client, early, subprotocol, None))
+        let deflate = established.deflate();
+        Ok(Opened::new(stream, self.config.clone(), Role::Client, early, deflate, subprotocol, None))
     }
 }

@@ -12,7 +12,7 @@ use super::{
     shared::{Shared, now},
     websocket::WebSocket,
 };
-use crate::proto::{Config, Connection, Role};
+use crate::proto::{Config, Connection, DeflateTerms, Role};
 
 #[derive(Debug)]
 pub(super) struct Opened<S> {
@@ -27,10 +27,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         config: Arc<Config>,
         role: Role,
         early: Vec<u8>,
+        deflate: Option<DeflateTerms>,
         subprotocol: Option<Box<str>>,
         entry: Option<Entry>,
     ) -> Self {
-        let shared = Arc::new(Shared::new(Connection::new(config, role, now(), seed()), subprotocol));
+        let connection = Connection::new(config, role, now(), seed()).with_deflate(deflate);
+        let shared = Arc::new(Shared::new(connection, subprotocol));
         let websocket = WebSocket::new(shared.clone());
         if let Some(entry) = &entry {
             entry.opened(&shared);

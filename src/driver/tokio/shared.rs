@@ -19,7 +19,7 @@ use super::{
     waits::{Ticket, Waits, What},
 };
 use crate::proto::{
-    Cause, CloseCode, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
+    Cause, CloseCode, Compression, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
 };
 
 #[derive(Debug)]
@@ -135,9 +135,9 @@ impl Shared {
 
     /// Queues a message if there is room.
     #[inline]
-    pub(super) fn try_send(&self, message: Outgoing<'_>) -> Result<(), SendError> {
+    pub(super) fn try_send(&self, message: Outgoing<'_>, compression: Compression) -> Result<(), SendError> {
         let mut inner = self.lock();
-        with_lent(|lent| inner.connection.send(message, &mut lent.outbound))?;
+        with_lent(|lent| inner.connection.send_with(message, compression, &mut lent.outbound))?;
         let_pump_see(inner);
         Ok(())
     }
@@ -149,6 +149,7 @@ impl Shared {
         cx: &mut Context<'_>,
         ticket: &mut Ticket,
         slot: &mut Option<Message>,
+        compression: Compression,
     ) -> Poll<Result<(), SendError>> {
         let Some(message) = slot else { return Poll::Ready(Ok(())) };
         let mut inner = self.lock();
@@ -156,8 +157,11 @@ impl Shared {
             let mut refused = None;
             with_lent(|lent| {
                 let sent = match message.copied() {
-                    Some(message) => inner.connection.send(message, &mut lent.outbound),
-                    None => inner.connection.send(std::mem::replace(message, EMPTY), &mut lent.outbound),
+                    Some(message) => inner.connection.send_with(message, compression, &mut lent.outbound),
+                    None => {
+                        let message = std::mem::replace(message, EMPTY);
+                        inner.connection.send_with(message, compression, &mut lent.outbound)
+                    }
                 };
                 // Looked at here: to carry the result out costs more than to send.
                 refused = sent.err();

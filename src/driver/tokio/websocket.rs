@@ -16,7 +16,7 @@ use super::{
     shared::Shared,
     waits::{Ticket, Wait},
 };
-use crate::proto::{CloseCode, Message, Outgoing, SendError, State, Stats};
+use crate::proto::{CloseCode, Compression, DeflateTerms, Message, Outgoing, SendError, State, Stats};
 
 /// An open WebSocket: receives and sends messages.
 ///
@@ -95,6 +95,19 @@ impl WebSocket {
         self.sender.send(message)
     }
 
+    /// [`send`](Self::send), compressed or not, where compression was negotiated.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    #[inline]
+    pub fn send_with<M: Into<Message>>(
+        &self,
+        message: M,
+        compression: Compression,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
+        self.sender.send_with(message, compression)
+    }
+
     /// Queues a message if there is room for it; borrowed text and bytes are copied once.
     ///
     /// # Errors
@@ -102,6 +115,23 @@ impl WebSocket {
     #[inline]
     pub fn try_send<'m>(&self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
         self.sender.try_send(message)
+    }
+
+    /// [`try_send`](Self::try_send), compressed or not, where compression was negotiated.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`].
+    pub fn try_send_with<'m>(
+        &self,
+        message: impl Into<Outgoing<'m>>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.sender.try_send_with(message, compression)
+    }
+
+    /// The terms of permessage-deflate (RFC 7692), if it is in use.
+    pub fn deflate(&self) -> Option<DeflateTerms> {
+        self.sender.shared.lock().connection.deflate()
     }
 
     /// A handle that sends, for any task.
@@ -146,10 +176,23 @@ impl Sender {
         &self,
         message: M,
     ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
+        self.send_with(message, Compression::Auto)
+    }
+
+    /// [`send`](Self::send), compressed or not, where compression was negotiated.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    #[inline]
+    pub fn send_with<M: Into<Message>>(
+        &self,
+        message: M,
+        compression: Compression,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin + use<'_, M> {
         // Not an `async fn`, which would hold the message twice.
         let mut message = Some(message.into());
         Wait::new(&self.shared, move |shared: &Shared, cx: &mut Context<'_>, ticket: &mut Ticket| {
-            shared.poll_send(cx, ticket, &mut message)
+            shared.poll_send(cx, ticket, &mut message, compression)
         })
     }
 
@@ -159,7 +202,19 @@ impl Sender {
     /// [`SendError::Full`], [`SendError::Closed`].
     #[inline]
     pub fn try_send<'m>(&self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
-        self.shared.try_send(message.into())
+        self.shared.try_send(message.into(), Compression::Auto)
+    }
+
+    /// [`try_send`](Self::try_send), compressed or not, where compression was negotiated.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`].
+    pub fn try_send_with<'m>(
+        &self,
+        message: impl Into<Outgoing<'m>>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.shared.try_send(message.into(), compression)
     }
 
     /// Waits until everything queued was handed to the transport. Cancel safe.
@@ -262,7 +317,7 @@ impl Sink<Message> for WebSocket {
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Self { sender, held, .. } = self.get_mut();
         let mut message = held.take().map(|message| *message);
-        let sent = sender.shared.poll_send(cx, &mut Ticket::of_sink(), &mut message);
+        let sent = sender.shared.poll_send(cx, &mut Ticket::of_sink(), &mut message, Compression::Auto);
         *held = message.map(Box::new);
         sent
     }

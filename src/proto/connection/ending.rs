@@ -75,7 +75,7 @@ impl Connection {
     pub(super) fn fail_by_time(&mut self, now: Instant, limit: LimitError) {
         if matches!(self.closing, Closing::Open | Closing::Awaiting { .. }) {
             let cause = self.fail(now, ProtocolError::Limit(limit));
-            self.ended = Some(Box::new(cause));
+            self.kept.ended(cause);
         }
     }
 

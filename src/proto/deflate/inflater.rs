@@ -1,0 +1,139 @@
+//! The receiving side: a message's compressed bytes in, as they come, its plain ones out (RFC 7692 §7.2.2).
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::{InflateError, STREAMS_MAX};
+
+/// Inflates one message.
+///
+/// Its own window is always the largest, so that what it makes of a message does not depend on how the message was split: zlib
+/// forgets what is beyond a smaller one at the end of each call. How far the first bytes may refer is a matter of what it is begun
+/// with.
+#[derive(Debug)]
+pub(crate) struct Inflater {
+    decompress: Decompress,
+    /// The last block said that it was the last; what follows it, if anything, is another stream.
+    ended: bool,
+    streams: u32,
+}
+
+/// Spare inflaters of a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Inflaters(
+    #[expect(clippy::vec_box, reason = "the boxes are what is lent")] Vec<Box<Inflater>>,
+);
+
+impl Inflaters {
+    /// One for a message that may refer to `before`.
+    pub(crate) fn borrow(&mut self, before: &[u8]) -> Option<Box<Inflater>> {
+        let mut inflater = self.0.pop().unwrap_or_else(|| {
+            Box::new(Inflater { decompress: Decompress::new(false), ended: false, streams: 1 })
+        });
+        inflater.begin(before);
+        Some(inflater)
+    }
+
+    pub(crate) fn give_back(&mut self, mut inflater: Box<Inflater>) {
+        if self.0.len() < SPARE_MAX {
+            inflater.decompress.reset(false);
+            (inflater.ended, inflater.streams) = (false, 1);
+            self.0.push(inflater);
+        }
+    }
+}
+
+impl Inflater {
+    fn begin(&mut self, before: &[u8]) {
+        if !before.is_empty() {
+            // It fails only for streams with a zlib header.
+            let _ = self.decompress.set_dictionary(before);
+        }
+    }
+
+    /// Inflates more of the message behind `out`, which has all of it up to here, until all of `input` is used.
+    ///
+    /// Stops one byte above `limit`, whatever is still to come.
+    pub(crate) fn inflate(
+        &mut self,
+        mut input: &[u8],
+        out: &mut Vec<u8>,
+        limit: u64,
+        before: &[u8],
+    ) -> Result<(), InflateError> {
+        loop {
+            if self.ended {
+                if input.is_empty() {
+                    return Ok(());
+                }
+                self.next_stream(out, before)?;
+            }
+            let left =
+                usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX).saturating_sub(out.len());
+            let room = input.len().saturating_mul(4).clamp(ROOM_MIN, ROOM_MAX).min(left);
+            out.reserve(room);
+            let (taken, made) = (self.decompress.total_in(), out.len());
+            let status = self.decompress.decompress_vec(input, out, FlushDecompress::None);
+            let taken = (self.decompress.total_in() - taken) as usize;
+            input = &input[taken..];
+            if out.len() as u64 > limit {
+                return Err(InflateError::TooLong);
+            }
+            match status {
+                Ok(Status::StreamEnd) => self.ended = true,
+                Ok(Status::Ok | Status::BufError) => {
+                    // Only an output with room left says that nothing more is to come of what it was given.
+                    if input.is_empty() && out.len() < out.capacity() {
+                        return Ok(());
+                    }
+                    if taken == 0 && out.len() == made {
+                        return if input.is_empty() { Ok(()) } else { Err(InflateError::Invalid) };
+                    }
+                }
+                Err(_) => return Err(InflateError::Invalid),
+            }
+        }
+    }
+
+    /// Ends the message: it must end between two blocks.
+    pub(crate) fn finish(
+        &mut self,
+        out: &mut Vec<u8>,
+        limit: u64,
+        before: &[u8],
+    ) -> Result<(), InflateError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.inflate(&TAIL_AND_END, out, limit, before)?;
+        if self.ended { Ok(()) } else { Err(InflateError::Invalid) }
+    }
+
+    /// A block that ends the stream does not end the message, nor its window (RFC 7692 §7.2.3.4).
+    fn next_stream(&mut self, out: &[u8], before: &[u8]) -> Result<(), InflateError> {
+        self.streams += 1;
+        if self.streams > STREAMS_MAX {
+            return Err(InflateError::TooManyStreams);
+        }
+        self.ended = false;
+        self.decompress.reset(false);
+        if out.len() >= WINDOW {
+            self.begin(&out[out.len() - WINDOW..]);
+        } else {
+            let older = &before[before.len().saturating_sub(WINDOW - out.len())..];
+            self.begin(&[older, out].concat());
+        }
+        Ok(())
+    }
+}
+
+/// What the sender has left away (RFC 7692 §7.2.2), and behind it a block that ends the stream. That one is understood only
+/// between two blocks: inside of one, its bits are data, or broken. So a message that was cut short is never delivered.
+const TAIL_AND_END: [u8; 6] = [0, 0, 0xff, 0xff, 0x03, 0x00];
+/// The farthest that DEFLATE can refer back.
+const WINDOW: usize = 32 << 10;
+/// Room that is made for what comes out, at least
+const ROOM_MIN: usize = 512;
+/// and at most: a bomb is noticed soon.
+const ROOM_MAX: usize = 64 << 10;
+/// Spare inflaters a thread keeps.
+const SPARE_MAX: usize = 4;
