@@ -2,7 +2,7 @@
 //! Run   autobahn/run --role client           Or   cargo run --example autobahn_client -- ws://127.0.0.1:9002 framecast
 //! Shows Connector, and that a connection that ends badly is an end and not an error to stop at
 
-use framecast::{Config, Connector, WebSocket, handshake::ClientRequest, handshake::Url};
+use framecast::{Config, Connector, Deflate, WebSocket, handshake::ClientRequest, handshake::Url};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -13,7 +13,9 @@ async fn main() -> Result<()> {
         return Err("usage: autobahn_client ws://HOST:PORT AGENT".into());
     };
     let server = server.trim_end_matches('/');
-    let connector = Connector::new(Config::builder().message_bytes_max(16 << 20).build()?);
+    // Any terms of compression: 12.* and 13.* ask for several.
+    let config = Config::builder().message_bytes_max(16 << 20).deflate(Deflate::takeover().threshold(0));
+    let connector = Connector::new(config.build()?);
     let request = |path: String| Url::parse(&format!("{server}{path}")).map(ClientRequest::new);
 
     let (count, _) = connector.run(request("/getCaseCount".into())?, case_count).await?;

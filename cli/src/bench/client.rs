@@ -10,7 +10,7 @@ use std::{
 };
 
 use framecast::{
-    CloseCode, Config, ConfigError,
+    CloseCode, Config, ConfigError, Deflate, DeflateTerms,
     proto::{
         Connection, Event, FrameHeader, Inbound, Kind, Masks, OpCode, Outbound, Outgoing, Role, State, mask,
     },
@@ -31,12 +31,17 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    pub(super) fn new(payloads: Payloads, depth: usize) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        payloads: Payloads,
+        depth: usize,
+        deflate: Option<Deflate>,
+    ) -> Result<Self, ConfigError> {
         let in_flight = (payloads.size() + 14).saturating_mul(depth).max(1 << 20);
         let config = Config::builder()
             .message_bytes_max((payloads.size() as u64).max(1 << 20))
-            // What does not fit into one read is compared as it comes, and never assembled.
-            .parts(payloads.size() > BUFFER_BYTES / 4)
+            // What does not fit into one read is compared as it comes, and never assembled; unless it has to be inflated.
+            .parts(payloads.size() > BUFFER_BYTES / 4 && deflate.is_none())
+            .deflate(deflate)
             .outbox_bytes_max(in_flight)
             .outbox_messages_max(depth.max(1 << 14))
             // A server that is slow is what we are here to measure.
@@ -88,12 +93,19 @@ struct Raw {
 }
 
 impl Client {
-    pub(super) fn new(socket: TcpStream, number: u32, raw: bool, tools: &Tools) -> Self {
+    pub(super) fn new(
+        socket: TcpStream,
+        number: u32,
+        raw: bool,
+        terms: Option<DeflateTerms>,
+        tools: &Tools,
+    ) -> Self {
         let peer = if raw {
             Peer::Raw(Raw::default())
         } else {
             let seed = u64::from(number);
-            Peer::WebSocket(Connection::new(tools.config.clone(), Role::Client, Instant::now(), seed))
+            let connection = Connection::new(tools.config.clone(), Role::Client, Instant::now(), seed);
+            Peer::WebSocket(connection.with_deflate(terms))
         };
         Self { socket, number, peer, queued: 0, echoed: 0, offset: 0 }
     }
@@ -101,6 +113,13 @@ impl Client {
     /// Messages that came back.
     pub(super) fn echoed(&self) -> u64 {
         self.echoed
+    }
+
+    pub(super) fn bytes_received(&self) -> u64 {
+        match &self.peer {
+            Peer::WebSocket(connection) => connection.stats().bytes_received,
+            Peer::Raw(_) => 0,
+        }
     }
 
     pub(super) fn in_flight(&self) -> u64 {

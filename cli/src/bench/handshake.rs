@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use framecast::Config;
+use framecast::{Config, Deflate};
 use mio::{Poll, Token};
 use rustix::net::sockopt::set_socket_linger;
 
@@ -20,6 +20,7 @@ use super::{
 pub(super) struct Handshakes<'t> {
     pub(super) target: &'t Target,
     pub(super) connections: u32,
+    pub(super) deflate: Option<Deflate>,
     pub(super) warmup: Duration,
     pub(super) time: Duration,
 }
@@ -33,7 +34,8 @@ impl Handshakes<'_> {
     ) -> Result<Measured, Failure> {
         allow_files(self.connections)?;
         let (mut poll, mut events) = poll()?;
-        let config = Config::default();
+        let config = Config::builder().deflate(self.deflate).build();
+        let config = config.map_err(|error| Failure::Usage(error.to_string()))?;
         let mut buffer = vec![0; 64 << 10];
         let mut done = 0;
         let mut loops = Vec::new();

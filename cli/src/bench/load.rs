@@ -54,6 +54,14 @@ impl Stop {
 }
 
 impl Load {
+    /// Bytes of a reply on the wire, on average of all that came.
+    pub(super) fn reply_bytes(&self) -> Option<f64> {
+        let (bytes, replies) = self.clients.iter().fold((0, 0), |(bytes, replies), client| {
+            (bytes + client.bytes_received(), replies + client.echoed())
+        });
+        (replies > 0).then(|| bytes as f64 / replies as f64)
+    }
+
     /// Opens `count` connections, many at once.
     pub(super) fn open(
         target: &Target,
@@ -87,7 +95,8 @@ impl Load {
                     let Some(rest) = read else { continue };
                     let Some(opening) = openings.remove(&at) else { continue };
                     let number = at as u32;
-                    let mut client = Client::new(opening.into_socket(), number, target.raw, &tools);
+                    let terms = opening.terms();
+                    let mut client = Client::new(opening.into_socket(), number, target.raw, terms, &tools);
                     last_opened = Instant::now();
                     client.receive(rest, last_opened, &mut tools).map_err(Failure::Broken)?;
                     clients[at] = Some(client);

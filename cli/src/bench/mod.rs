@@ -61,6 +61,7 @@ fn echo(options: &options::Echo) -> Result<(), Failure> {
     require_some(&measured, "echo")?;
     let server =
         measured.server(&watch)?.map(|(server, cpu)| Server { cpu_us_per_message: Some(cpu), ..server });
+    let reply_bytes = common.deflate.and_then(|_| load.reply_bytes());
     load.close();
     let figures = Figures::Echo(report::Echo {
         depth: rate.is_none().then_some(*depth),
@@ -72,6 +73,7 @@ fn echo(options: &options::Echo) -> Result<(), Failure> {
         messages_per_second: measured.per_second(),
         payload_bytes_per_second: measured.per_second() * f64::from(shape.size),
         latency_us: measured.latency,
+        reply_bytes,
         open_loop,
         load: measured.own(),
     });
@@ -115,7 +117,8 @@ fn handshake(options: &options::Handshake) -> Result<(), Failure> {
     let (target, stop, mut watch) = prepare(common)?;
     let (connections, warmup, time) = (common.connections, *warmup, *seconds);
     let mut progress = Progress::of_time("measuring", warmup + time);
-    let handshakes = handshake::Handshakes { target: &target, connections, warmup, time };
+    let handshakes =
+        handshake::Handshakes { target: &target, connections, deflate: common.deflate, warmup, time };
     let ran = handshakes.run(&mut watch, &stop, &mut progress);
     drop(progress);
     let measured = ran.map_err(|failure| watch.blame(failure))?;
@@ -139,7 +142,8 @@ fn prepare(common: &Common) -> Result<(Target, Stop, Watch), Failure> {
 
 fn open(target: &Target, common: &Common, shape: &Shape, depth: u32, stop: &Stop) -> Result<Load, Failure> {
     let payloads = Payloads::new(shape.size as usize, shape.text);
-    let tools = Tools::new(payloads, depth as usize).map_err(|error| Failure::Usage(error.to_string()))?;
+    let tools = Tools::new(payloads, depth as usize, common.deflate)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let mut progress = Progress::of_things("connecting", common.connections.into());
     Load::open(target, common.connections, tools, stop, &mut progress)
 }

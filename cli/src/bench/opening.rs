@@ -6,7 +6,7 @@ use std::{
 };
 
 use framecast::{
-    Config,
+    Config, DeflateTerms,
     handshake::{ClientHandshake, ConnectError, random_key},
 };
 use mio::{Interest, Registry, Token, net::TcpStream};
@@ -19,6 +19,8 @@ pub(super) struct Opening {
     request: Vec<u8>,
     written: usize,
     answer: Answer,
+    wants_terms: bool,
+    terms: Option<DeflateTerms>,
 }
 
 /// What the server has to say before the connection is open.
@@ -63,7 +65,15 @@ impl Opening {
             _ if target.raw => Answer::BlankLine(0),
             _ => Answer::Switch(Box::new(handshake)),
         };
-        Ok(Self { socket, connected: false, request, written: 0, answer })
+        Ok(Self {
+            socket,
+            connected: false,
+            request,
+            written: 0,
+            answer,
+            wants_terms: config.deflate().is_some(),
+            terms: None,
+        })
     }
 
     /// Goes on after an event. `Some`: it is open, and this part of `buffer` holds what the server said already.
@@ -96,6 +106,11 @@ impl Opening {
         }
     }
 
+    /// The terms of compression that the server took, once it is open.
+    pub(super) fn terms(&self) -> Option<DeflateTerms> {
+        self.terms
+    }
+
     pub(super) fn into_socket(self) -> TcpStream {
         self.socket
     }
@@ -116,7 +131,14 @@ impl Opening {
         match &mut self.answer {
             Answer::None => Ok(Some(0)),
             Answer::Switch(handshake) => match handshake.receive(input) {
-                Ok(established) => Ok(established.map(|(_, used)| used)),
+                Ok(None) => Ok(None),
+                Ok(Some((established, _))) if self.wants_terms && established.deflate().is_none() => {
+                    Err("the server declined compression".to_owned())
+                }
+                Ok(Some((established, used))) => {
+                    self.terms = established.deflate();
+                    Ok(Some(used))
+                }
                 Err(error) => Err(refusal(&error)),
             },
             Answer::BlankLine(seen) => {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use framecast::{Deflate, proto::DeflateTermsError};
 
 use super::{failure::Failure, target::Target};
+use crate::server;
 
 /// The scenarios.
 #[derive(Subcommand)]
@@ -31,6 +33,13 @@ pub(crate) struct Common {
     /// Drive a plain TCP server, to compare with: the same bytes without the WebSocket.
     #[arg(long)]
     pub(super) raw: bool,
+    /// Offer compression (permessage-deflate): `--deflate` without context takeover, or these parameters, such as
+    /// `server_max_window_bits=10; threshold=0; level=1`. A server that declines ends it.
+    #[arg(
+        long, value_name = "PARAMS", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = deflate, conflicts_with = "raw"
+    )]
+    pub(super) deflate: Option<Deflate>,
     /// Print one JSON object.
     #[arg(long)]
     pub(super) json: bool,
@@ -93,6 +102,12 @@ pub(crate) struct Handshake {
     /// Seconds of the same load before that, not measured.
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
     pub(super) warmup: Duration,
+}
+
+/// Each message by itself, as a server's default has it: then what is measured is the server, not what we ask of it.
+fn deflate(params: &str) -> Result<Deflate, DeflateTermsError> {
+    let usual = Deflate::takeover().server_no_context_takeover(true).client_no_context_takeover(true);
+    server::deflate(params, usual)
 }
 
 fn measured(text: &str) -> Result<Duration, String> {

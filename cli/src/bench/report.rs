@@ -47,6 +47,9 @@ pub(super) struct Echo {
     pub(super) messages_per_second: f64,
     pub(super) payload_bytes_per_second: f64,
     pub(super) latency_us: Latency,
+    /// Bytes of a reply on the wire, its header with it, on average; with `--deflate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reply_bytes: Option<f64>,
     /// Of the open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) open_loop: Option<OpenLoop>,
@@ -170,6 +173,9 @@ impl std::fmt::Display for Report {
                 row(f, "echoes", format!("{} in {:.2} s", thousands(echo.messages as f64), echo.seconds))?;
                 row(f, "rate", format!("{rate} /s, {bytes} /s of payload each way"))?;
                 row(f, "latency", echo.latency_us.to_string())?;
+                if let Some(bytes) = echo.reply_bytes {
+                    row(f, "replies", format!("{bytes:.1} B each on the wire"))?;
+                }
                 if let Some(open) = echo.open_loop {
                     open.tell(f)?;
                 }
