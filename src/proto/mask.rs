@@ -30,8 +30,18 @@ pub(super) const fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn xor_avx2(payload: &mut [u8], key: [u8; 4]) {
-    xor(payload, key);
+    // A long payload goes from a cache line's start on: half of its XORs would otherwise reach into two of them.
+    let unaligned = if payload.len() < ALIGN_MIN { 0 } else { payload.as_ptr().align_offset(CACHE_LINE) };
+    let (head, rest) = payload.split_at_mut(unaligned.min(payload.len()));
+    xor(head, key);
+    xor(rest, rotate(key, head.len()));
 }
+
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
+/// From here on a start of its own is worth its while.
+#[cfg(target_arch = "x86_64")]
+const ALIGN_MIN: usize = 1 << 10;
 
 /// Blocks of 128 bytes become four 32-byte XORs under AVX2; the rest goes by words of 8 and 4, then by bytes.
 #[inline(always)]

@@ -108,10 +108,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         let others = wakers.len();
         wakers.retain(|waker| !waker.will_wake(cx.waker()));
         progress |= wakers.len() < others;
-        match inner.wake_reader() {
-            Some(waker) if waker.will_wake(cx.waker()) => progress = true,
-            waker => wakers.extend(waker.cloned()),
-        }
+        let reader = match inner.wake_reader() {
+            Some(waker) if waker.will_wake(cx.waker()) => {
+                progress = true;
+                None
+            }
+            waker => waker.cloned(),
+        };
         progress |= inner.pump_was_called();
         if !progress {
             if timer.poll(cx, inner.connection.poll_timeout()).is_ready() {
@@ -123,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         }
         let ending = inner.is_ending();
         drop(inner);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().chain(reader).for_each(Waker::wake);
         match progress {
             false => Step::Pending,
             true if ending => Step::Ending,
