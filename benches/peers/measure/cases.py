@@ -14,11 +14,17 @@ class Case:
     depth: int = 1
     size: int = 20
     text: bool = False
+    deflate: bool = False  # offered by the load, without context takeover
     mark_accept: float | None = None  # where `accept` has another mark than `run`
 
     @property
     def is_memory(self):
         return self.scenario == "idle"
+
+    @property
+    def group(self):
+        """Who takes part: servers that compress are servers of their own."""
+        return "deflate" if self.deflate else self.scenario
 
     @property
     def unit(self):
@@ -29,7 +35,7 @@ class Case:
         options = ["--connections", str(self.connections)]
         if self.scenario == "echo":
             options += ["--depth", str(self.depth), "--size", str(self.size), "--text" if self.text else "--binary"]
-        return options
+        return options + (["--deflate"] if self.deflate else [])
 
     def figure(self, result):
         """The number of interest in what `framecast bench --json` printed."""
@@ -40,7 +46,7 @@ class Case:
 
     def mark_of(self, server):
         """Ours alone have one."""
-        return {"framecast-run": self.mark, "framecast-accept": self.mark_accept}.get(server)
+        return {"framecast-run": self.mark, "framecast-deflate": self.mark, "framecast-accept": self.mark_accept}.get(server)
 
 
 CASES = [
@@ -54,6 +60,8 @@ CASES = [
          connections=10, depth=4, size=16 << 10, floor="floor-tokio", mark=0.95),
     Case("p2-1m", "2 connections, 2 binary messages of 1 MiB in flight on each", "echo",
          connections=2, depth=2, size=1 << 20, floor="floor-tokio", mark=0.9),
+    Case("p1-1k-deflate", "100 connections, 1 text message of 1 KiB in flight on each, compressed both ways", "echo",
+         connections=100, depth=1, size=1 << 10, text=True, deflate=True, floor="bun-deflate", mark=0.7),
     Case("handshake", "32 clients that connect, are answered, and leave", "handshake",
          connections=32, floor="floor-handshake", mark=1.1),
     Case("idle", "5,000 connections, after one message each way on each", "idle",

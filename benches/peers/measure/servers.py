@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 ECHO, HANDSHAKE, IDLE = ["echo"], ["handshake"], ["idle"]
 ALL = ECHO + HANDSHAKE + IDLE
+DEFLATE = ["deflate"]  # and nothing else: a server of its own
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,22 @@ class Server:
         return self.name.startswith("floor-")
 
     @property
+    def compresses(self):
+        return self.scenarios is DEFLATE
+
+    @property
     def is_script(self):
         return self.kind in ("node", "bun")
 
     def command(self, paths):
         match self.kind:
             case "framecast":
-                return [paths.framecast, "echo", "--listen", "127.0.0.1:0", "--origin", "any"]
+                deflate = ["--deflate"] if self.compresses else []
+                return [paths.framecast, "echo", "--listen", "127.0.0.1:0", "--origin", "any", *deflate]
             case "node":
-                return ["node", paths.node / "node-ws.mjs"]
+                return ["node", paths.node / "node-ws.mjs", *(["deflate"] if self.compresses else [])]
             case "bun":
-                return [paths.bun(), paths.node / "bun.mjs"]
+                return [paths.bun(), paths.node / "bun.mjs", *(["deflate"] if self.compresses else [])]
             case _:
                 return [paths.peers, self.name]
 
@@ -54,6 +60,10 @@ SERVERS = [
     Server("sockudo-batched", ECHO),
     Server("node-ws", ALL, "node"),
     Server("bun", ALL, "bun"),
+    Server("framecast-deflate", DEFLATE, "framecast"),
+    Server("bun-deflate", DEFLATE, "bun"),
+    Server("sockudo-deflate", DEFLATE),
+    Server("node-ws-deflate", DEFLATE, "node"),
 ]
 
 

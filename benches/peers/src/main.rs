@@ -45,6 +45,7 @@ const SERVERS: &[(&str, Serve)] = &[
     ("tokio-websockets-batched", |listener| on_tokio(listener, tokio_websockets::batched)),
     ("sockudo-example", |listener| on_tokio(listener, sockudo::example)),
     ("sockudo-batched", |listener| on_tokio(listener, sockudo::batched)),
+    ("sockudo-deflate", |listener| on_tokio(listener, sockudo::deflate)),
 ];
 
 fn main() -> ExitCode {
