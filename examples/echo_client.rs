@@ -1,19 +1,26 @@
 //! Sends messages of many sizes to an echo server and checks what comes back.
-//! Run   cargo run --example echo_client -- ws://127.0.0.1:9001/ 1000
+//! Run   cargo run --example echo_client -- ws://127.0.0.1:9001/ 1000 [deflate]
 //! Shows Connector, send and recv, and a close whose end is told
 
-use framecast::{CloseCode, Connector, Message, WebSocket, handshake::ClientRequest, handshake::Url};
+use framecast::{
+    CloseCode, Config, Connector, Deflate, Message, WebSocket, handshake::ClientRequest, handshake::Url,
+};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let (Some(url), Some(count)) = (args.next(), args.next()) else {
-        return Err("usage: echo_client URL COUNT".into());
+    let (Some(url), Some(count), deflate) = (args.next(), args.next(), args.next()) else {
+        return Err("usage: echo_client URL COUNT [deflate]".into());
     };
     let count: usize = count.parse()?;
-    let mut ws = Connector::default().connect(ClientRequest::new(Url::parse(&url)?)).await?;
+    let config =
+        Config::builder().deflate(deflate.as_ref().map(|_| Deflate::takeover().threshold(0))).build()?;
+    let mut ws = Connector::new(config).connect(ClientRequest::new(Url::parse(&url)?)).await?;
+    if deflate.is_some() && ws.deflate().is_none() {
+        return Err("the server declined compression".into());
+    }
     echo_all(&mut ws, count).await?;
     let end = ws.close(CloseCode::NORMAL, "done").await?;
     println!("{count} echoed, closed {}", end.code);

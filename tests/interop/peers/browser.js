@@ -1,5 +1,6 @@
-// Chromium on a page of ours.   node browser.js echo|refused PAGE_URL WS_URL
+// Chromium on a page of ours.   node browser.js echo|refused PAGE_URL WS_URL [EXTENSIONS]
 //
+// It offers compression; EXTENSIONS is what the page must be told of it, nothing by default.
 // Exit status 0 if the page saw what it should; otherwise the last line printed says what was wrong.
 "use strict";
 const assert = require("node:assert");
@@ -11,7 +12,7 @@ const OPTIONS = {
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync"],
 };
-const COUNT = 200; // of each type
+const COUNT = 500; // of each type
 
 /** Runs in the page: sends text and binary in turn, tells which echoes were wrong and how the connection ended. */
 function echoInPage([url, count]) {
@@ -22,10 +23,14 @@ function echoInPage([url, count]) {
       return i % 2 ? ["a", "é", "€", "😀"][(i >> 1) % 4].repeat(size / 4) : new Uint8Array(size).fill(i);
     });
     const wrong = [];
+    let extensions;
     let received = 0;
     const ws = new WebSocket(url);
     ws.binaryType = "arraybuffer";
-    ws.onopen = () => sent.forEach((message) => ws.send(message));
+    ws.onopen = () => {
+      extensions = ws.extensions;
+      sent.forEach((message) => ws.send(message));
+    };
     ws.onmessage = ({ data }) => {
       const message = sent[received];
       const echo = typeof data === "string" ? data : new Uint8Array(data);
@@ -35,7 +40,7 @@ function echoInPage([url, count]) {
       received += 1;
       if (received === sent.length) ws.close(1000, "enough");
     };
-    ws.onclose = ({ code, wasClean }) => resolve({ received, wrong, code, wasClean });
+    ws.onclose = ({ code, wasClean }) => resolve({ received, wrong, code, wasClean, extensions });
   });
 }
 
@@ -50,9 +55,10 @@ function openInPage(url) {
 }
 
 const scenarios = {
-  async echo(page, url) {
+  async echo(page, url, extensions = "") {
     const found = await page.evaluate(echoInPage, [url, COUNT]);
-    assert.deepStrictEqual(found, { received: 2 * COUNT, wrong: [], code: 1000, wasClean: true }, JSON.stringify(found));
+    const wanted = { received: 2 * COUNT, wrong: [], code: 1000, wasClean: true, extensions };
+    assert.deepStrictEqual(found, wanted, JSON.stringify(found));
   },
 
   async refused(page, url) {
@@ -64,12 +70,12 @@ const scenarios = {
   },
 };
 
-async function main(what, pageUrl, url) {
+async function main(what, pageUrl, ...rest) {
   const browser = await chromium.launch(OPTIONS); // with a profile of its own, removed at the end
   try {
     const page = await browser.newPage();
     await page.goto(pageUrl);
-    await scenarios[what](page, url);
+    await scenarios[what](page, ...rest);
   } finally {
     await browser.close();
   }

@@ -1,5 +1,6 @@
-// Node's `ws` as a client.   node client.js messages|fragments|ping|close URL
+// Node's `ws` as a client.   node client.js messages|fragments|ping|close URL [EXTENSIONS]
 //
+// It offers compression, and compresses from 0 bytes on. EXTENSIONS is what the server must answer, nothing by default.
 // Exit status 0 if the server did as it should; otherwise the last line printed says what was wrong.
 "use strict";
 const assert = require("node:assert");
@@ -66,9 +67,12 @@ function same(echo, message, what) {
   assert.ok(Buffer.from(echo).equals(Buffer.from(message)), `${what} came back different`);
 }
 
-async function main(what, url) {
-  const ws = new WebSocket(url);
-  await once(ws, "open");
+async function main(what, url, extensions) {
+  const ws = new WebSocket(url, { perMessageDeflate: { threshold: 0 } });
+  const answer = once(ws, "upgrade");
+  const open = once(ws, "open");
+  assert.strictEqual((await answer)[0].headers["sec-websocket-extensions"], extensions, "the answer to the offer");
+  await open;
   await scenarios[what](ws);
   const closed = once(ws, "close");
   ws.close(1000, "enough");

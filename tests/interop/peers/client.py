@@ -1,4 +1,6 @@
-"""Python's `websockets` as a client.   client.py messages|fragments|ping|close|goodbye URL
+"""Python's `websockets` as a client.   client.py messages|fragments|ping|close|goodbye URL [EXTENSIONS]
+
+It offers compression. EXTENSIONS is what the server must answer to that, nothing by default.
 
 Exit status 0 if the server did as it should; otherwise the last line printed says what was wrong.
 """
@@ -74,8 +76,10 @@ async def goodbye(ws):
     raise AssertionError("a message came")
 
 
-async def main(what, url):
+async def main(what, url, extensions=""):
     async with connect(url, proxy=None, max_queue=None) as ws:
+        agreed = ws.response.headers.get("Sec-WebSocket-Extensions", "")
+        assert agreed == extensions, f"the server answered {agreed!r} to the offer of compression"
         await {f.__name__: f for f in (messages, fragments, ping, close, goodbye)}[what](ws)
     assert what == "goodbye" or ws.close_code == 1000, f"closed with {ws.close_code}"
 
