@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Writes fuzz/seeds/: frames of RFC 6455 §5.7 and their wrong neighbours, heads of §1.2 and theirs.
+"""Writes fuzz/seeds/: frames of RFC 6455 §5.7 and their wrong neighbours, heads of §1.2 and theirs, messages of RFC 7692 §7.2.3
+and theirs.
 
 Run  python3 fuzz/make_seeds.py      The output is committed; run it again when a target's input format changes.
 """
 
 import pathlib
+import random
 import shutil
+import zlib
 
 HERE = pathlib.Path(__file__).parent / "seeds"
 CLIENT, SHAPED, ECHO, PARTS, LONG, SMALL, MIDDLE, TINY, NO_TEXT = 1, 2, 4, 8, 16, 32, 64, 96, 128
@@ -196,8 +199,139 @@ def handshakes():
     yield "response_http_1_0", response(*ok, first="HTTP/1.0 101 Switching Protocols")
 
 
+# Messages compressed: RFC 7692 §7.2.3 and its wrong neighbours.
+STREAM, WRITER, THEIRS, OURS = 0, 2, 4, 6
+HELLO = bytes.fromhex("f248cdc9c90700")
+AGAIN = bytes.fromhex("f200110000")
+STORED = bytes.fromhex("000500faff48656c6c6f00")
+LAST = bytes.fromhex("f348cdc9c90700")
+TWO_BLOCKS = bytes.fromhex("f248050000 00ffff cac9c90700")
+
+
+def pressed(plain, bits=15, level=9, strategy=zlib.Z_DEFAULT_STRATEGY):
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -bits, 9, strategy)
+    return (compressor.compress(plain) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def compressed_streams():
+    """Name, stream and what is particular about its case, for both targets."""
+    def of(payload, first=0xC1, masked=True):
+        return frame(first, payload, masked)
+
+    close = frame(0x88, b"\x03\xe8bye")
+    text = "grüße € 😀 ".encode() * 40
+    noise = random.Random(7).randbytes(1500)
+    yield "7_2_3_1_one_block", of(HELLO) + close, {}
+    yield "7_2_3_1_fragments", of(HELLO[:3], 0x41) + frame(0x80, HELLO[3:]), {}
+    yield "7_2_3_2_takeover", of(HELLO) + of(AGAIN), {}
+    yield "7_2_3_2_no_takeover", of(HELLO) + of(AGAIN), {"takeover": False}
+    yield "7_2_3_3_stored", of(STORED), {}
+    yield "7_2_3_4_last_block", of(LAST + b"\0") + of(LAST), {}
+    yield "7_2_3_5_two_blocks", of(TWO_BLOCKS), {}
+    yield "client", of(HELLO, masked=False) + of(AGAIN, masked=False), {"client": True}
+    yield "lone_zero", of(b"\0") + of(b"\0", 0xC2), {}
+    yield "empty_payload", of(b""), {}
+    yield "last_stored_block_without_its_tail", of(STORED[:-1] + b"\x01") + of(HELLO), {}
+    yield "empty_stored_blocks", of(bytes.fromhex("000000ffff") * 9 + HELLO), {}
+    yield "streams_64", of(b"\x03\x00" * 63 + HELLO), {}
+    yield "streams_65", of(b"\x03\x00" * 64 + HELLO), {}
+    yield "last_block_and_rubbish", of(LAST + b"\xff"), {}
+    yield "ping_between", of(HELLO[:3], 0x41) + frame(0x89, b"mid") + frame(0, b"") + frame(0x80, HELLO[3:]), {}
+    yield "rsv1_on_continuation", of(HELLO[:3], 0x41) + frame(0xC0, HELLO[3:]), {}
+    yield "rsv1_on_ping", frame(0xC9, b"Hello"), {}
+    yield "rsv1_inside_plain", frame(0x01, b"Hel") + frame(0xC0, b"lo"), {}
+    yield "plain_between_compressed", of(HELLO) + frame(0x81, b"other") + of(AGAIN), {}
+    yield "not_negotiated", of(HELLO), {"plain": True}
+    yield "opcodes", b"".join(frame(0x80 | opcode) for opcode in (1, 2, 9, 10, 8)), {"plain": True}
+    yield "opcode_3", frame(0xC3, HELLO), {}
+    yield "truncated", of(pressed(text)[:-3]), {}
+    yield "truncated_stored", of(STORED[:-3]), {}
+    # Four bytes and six are missing: as many as a receiver adds.
+    yield "truncated_stored_by_4", of(bytes.fromhex("000800f7ff") + b"four", 0xC2), {}
+    yield "truncated_stored_by_6", of(bytes.fromhex("010a00f5ff") + b"four", 0xC2), {}
+    yield "truncated_frame", of(pressed(text))[:20], {}
+    yield "bomb", of(pressed(bytes(150_000)), 0xC2), {"limit": 4}
+    yield "limit_exactly", of(pressed(b"x" * 100)), {"limit": 2}
+    yield "limit_exceeded", of(pressed(b"x" * 101)), {"limit": 2}
+    yield "wire_allowance", of(pressed(noise[:1000], level=0), 0xC2), {"limit": 3}
+    for name, distance in [("reached", 512), ("exceeded", 513)]:
+        yield f"window_9_{name}", b"".join(of(message, 0xC2) for message in far(noise[: distance + 1])), {"bits": 9}
+    yield "far_inside_a_message", of(pressed(noise[:900] + noise[:900]), 0xC2), {"bits": 9}
+    yield "huffman_only", of(pressed(text, strategy=zlib.Z_HUFFMAN_ONLY)), {}
+    yield "fixed_code", of(pressed(text, strategy=zlib.Z_FIXED)), {}
+    yield "block_type_3", of(b"\x06"), {}
+    yield "text_bad", of(pressed(b"a\xff")), {}
+    yield "text_broken_off", of(pressed(text[:3])), {}
+    yield "text_bad_before_rubbish", of(pressed(b"a\xff")[:-1] + b"\xff\xff"), {}
+    for code in (1000, 1004, 1014, 1015, 3000, 5000):
+        yield f"close_{code}", of(HELLO) + frame(0x88, code.to_bytes(2, "big")), {"plain": code == 1014}
+    yield "plain_close_1014", frame(0x88, (1014).to_bytes(2, "big")), {"plain": True}
+    yield "plain_fragments", frame(0x01, b"Hel") + frame(0x89, b"mid") + frame(0x80, b"lo") + close, {"plain": True}
+    yield "plain_long_ping", frame(0x89, b"Hello", form=2), {"plain": True}
+
+
+def far(noise):
+    """Two messages; the second is of the first one's beginning, and refers to it: not to its first byte, which zlib never does."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return [
+        (compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4] for message in (noise, noise[1:101])
+    ]
+
+
+def written(*messages):
+    """Messages described to support/compressed.rs."""
+    return b"".join(bytes(message) for message in messages)
+
+
+def deflates():
+    def case(rest, what=STREAM, client=False, takeover=True, bits=15, limit=7, level=3, plain=False):
+        terms = 0 if takeover else 3
+        windows = (bits - 8) * 0x11
+        return bytes([what | client, terms, windows, limit | (level - 1) << 3, 2, 3, 1]) + rest
+
+    for name, stream, particular in compressed_streams():
+        if not particular.get("plain"):
+            yield name, case(stream, **particular)
+    # Shape of the message, seed, how it is compressed, where it is split.
+    theirs = written([8 << 3 | 2, 0, 6, 0], [5, 0, 6, 8], [12 << 3 | 4, 9, 0, 0x38], [6, 3, 250, 4], [0, 0, 6, 0])
+    ours = written([1, 13 << 3 | 2, 0], [1, 5, 0], [0, 11 << 3 | 4, 9], [1, 7, 3], [2, 5, 0], [1, 0, 0])
+    for client in (False, True):
+        for takeover in (False, True):
+            name = f"{'client' if client else 'server'}_{'takeover' if takeover else 'alone'}"
+            yield f"theirs_{name}", case(theirs, THEIRS, client, takeover)
+            for bits in (8, 9, 12, 15):
+                yield f"ours_{name}_{bits}", case(ours, OURS, client, takeover, bits)
+    # What does not become smaller, over and over: it once made the compressor panic.
+    for level in (1, 3, 9):
+        noise = written(*[[1, length << 3 | 4, 9] for length in (14, 15, 14, 12, 15)])
+        yield f"ours_noise_level_{level}", case(noise, OURS, bits=9, level=level)
+    for broken in range(6):
+        described = written([0xC2, broken << 1 | 1, 8 << 3 | 2, 0, 6, 0, 9], b"0123456789")
+        yield f"written_broken_{broken}", case(described, WRITER)
+
+
+def differentials():
+    def case(rest, what=STREAM, client=False, takeover=True, bits=15, limit=7, plain=False):
+        return bytes([what | client | (24 if plain else 0), (not takeover) | (bits - 8) << 1, limit]) + rest
+
+    for name, stream, particular in compressed_streams():
+        yield name, case(stream, **particular)
+    for broken in range(6):
+        described = written([0xC2, broken << 1 | 1, 8 << 3 | 2, 0, 6, 0x34, 9], b"0123456789")
+        yield f"written_broken_{broken}", case(described, 4)
+    shapes = shape(0x01, 3, 13) + shape(0x89, 1, 2, b"hi") + shape(0x80, 5, 13) + shape(0x88, 1, 2, b"\x03\xe8")
+    yield "shaped", case(shapes, 2, plain=True)
+    yield "shaped_client", case(shapes, 2, client=True, plain=True)
+
+
 def main():
-    for target, seeds in [("frame_decoder", frames()), ("handshake", handshakes())]:
+    seeds_of = [
+        ("deflate", deflates()),
+        ("differential", differentials()),
+        ("frame_decoder", frames()),
+        ("handshake", handshakes()),
+    ]
+    for target, seeds in seeds_of:
         folder = HERE / target
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-use super::terms::WINDOW_BITS_MIN;
+use super::{terms::WINDOW_BITS_MIN, wire_bytes_max};
 
 /// A compressor, of one window and one level.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl Deflater {
     /// before is forgotten, as the peer never sees this one.
     fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
-        out.reserve(message.len() + TAIL.len());
+        // Room for the worst: a compressor that has to stop in the middle is of no more use, see below.
+        out.reserve(usize::try_from(wire_bytes_max(message.len() as u64)).unwrap_or(usize::MAX));
         let before = self.compress.total_in();
         let status = self.compress.compress_vec(message, out, FlushCompress::Sync);
         let taken = self.compress.total_in() - before;
@@ -43,8 +44,11 @@ impl Deflater {
         let smaller = whole && out.ends_with(&TAIL) && out.len() - TAIL.len() < message.len();
         if smaller {
             out.truncate(out.len() - TAIL.len());
-        } else {
+        } else if whole {
             self.compress.reset();
+        } else {
+            // zlib-rs 0.6.8 forgets on a reset that bytes were waiting, but not where, and panics once that room is missing.
+            *self = Self::new(self.window_bits, self.level);
         }
         smaller
     }
@@ -108,3 +112,40 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const SPARE_MAX: usize = 4;
 /// Room that is kept for the next message.
 const OUT_KEPT_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::deflate::Inflaters;
+
+    /// RFC 7692 §7.2.1: a compressor that could not make messages smaller goes on with the next one. Two such messages
+    /// in a row once made zlib-rs panic.
+    #[test]
+    fn noise_is_sent_plain_and_what_follows_it_is_compressed() {
+        let mut state = 7;
+        let noise: Vec<u8> = (0..70_000).map(|_| crate::proto::random::split_mix(&mut state) as u8).collect();
+        let text = b"what follows ".repeat(1000);
+        for (window_bits, level) in
+            [9, 12, 15].into_iter().flat_map(|bits| [1, 3, 9].map(|level| (bits, level)))
+        {
+            let (mut deflaters, mut own) = (Deflaters::default(), None);
+            for _ in 0..2 {
+                for len in [33_000, 70_000, 50_000] {
+                    assert_eq!(deflaters.deflate_on(&noise[..len], window_bits, level, &mut own), None);
+                    assert_eq!(deflaters.deflate(&noise[..len], window_bits, level), None);
+                }
+                for compressed in [
+                    deflaters.deflate_on(&text, window_bits, level, &mut own).map(<[u8]>::to_vec),
+                    deflaters.deflate(&text, window_bits, level).map(<[u8]>::to_vec),
+                ] {
+                    let compressed = compressed.expect("it becomes smaller");
+                    let mut inflater = Inflaters::default().borrow(&[]).expect("one is lent");
+                    let mut plain = Vec::new();
+                    assert_eq!(inflater.inflate(&compressed, &mut plain, 1 << 20, &[]), Ok(()));
+                    assert_eq!(inflater.finish(&mut plain, 1 << 20, &[]), Ok(()));
+                    assert!(plain == text, "{window_bits} bits, level {level}");
+                }
+            }
+        }
+    }
+}

@@ -94,7 +94,8 @@ impl Inflater {
         }
     }
 
-    /// Ends the message: it must end between two blocks.
+    /// Ends the message: it must end between two blocks. What is added brings no bytes: those that it does bring belong to a
+    /// stored block that was cut short by just as many.
     pub(crate) fn finish(
         &mut self,
         out: &mut Vec<u8>,
@@ -104,7 +105,13 @@ impl Inflater {
         if self.ended {
             return Ok(());
         }
-        self.inflate(&TAIL_AND_END, out, limit, before)?;
+        let made = out.len();
+        let ended = self.inflate(&TAIL_AND_END, out, limit, before);
+        if out.len() > made {
+            out.truncate(made);
+            return Err(InflateError::Invalid);
+        }
+        ended?;
         if self.ended { Ok(()) } else { Err(InflateError::Invalid) }
     }
 
@@ -137,3 +144,28 @@ const ROOM_MIN: usize = 512;
 const ROOM_MAX: usize = 64 << 10;
 /// Spare inflaters a thread keeps.
 const SPARE_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7692 §7.2.2: "four" of a stored block of eight or ten bytes, where what a receiver adds is four bytes, and six with
+    /// our end.
+    #[test]
+    fn a_stored_block_that_misses_as_many_bytes_as_are_added_is_invalid() {
+        for (payload, whole) in [
+            (b"\x00\x08\x00\xf7\xfffour", false),
+            (b"\x01\x08\x00\xf7\xfffour", false),
+            (b"\x00\x0a\x00\xf5\xfffour", false),
+            (b"\x01\x0a\x00\xf5\xfffour", false),
+            (b"\x01\x04\x00\xfb\xfffour", true),
+        ] {
+            let mut inflater = Inflaters::default().borrow(&[]).expect("one is lent");
+            let mut out = Vec::new();
+            assert_eq!(inflater.inflate(payload, &mut out, 100, &[]), Ok(()));
+            let expected = if whole { Ok(()) } else { Err(InflateError::Invalid) };
+            assert_eq!(inflater.finish(&mut out, 100, &[]), expected, "{payload:x?}");
+            assert_eq!(out, b"four");
+        }
+    }
+}
