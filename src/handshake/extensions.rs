@@ -142,10 +142,10 @@ pub(super) fn chosen(
         Some(None) => return Err(ConnectError::DeflateTerms),
         None => WINDOW_BITS_MAX,
     };
-    // What was asked for must be answered; what the server asks of us must be within what we let it.
+    // What was asked of the server must be answered. What we said of ourselves is a hint that it may leave aside
+    // (§7.1.2.2): a larger window than ours is agreed on then, and we use ours all the same (§7.2.1).
     let meets_first = (said.server_no_context_takeover || !ours.terms.server_no_context_takeover)
-        && server_bits <= ours.terms.server_max_window_bits
-        && (said.client_bits.is_none() || client_bits <= ours.terms.client_max_window_bits);
+        && server_bits <= ours.terms.server_max_window_bits;
     if !meets_first && !ours.fallback {
         return Err(ConnectError::DeflateTerms);
     }

@@ -176,7 +176,7 @@ fn offers_of_extensions_are_kept_in_order_for_whoever_negotiates() {
         "Sec-WebSocket-Extensions: permessage-deflate; x=1",
     ];
     for lines in [&one[..], &many] {
-        assert_eq!(answer(&base_and(lines)), SWITCHING, "nothing is negotiated yet");
+        assert_eq!(answer(&base_and(lines)), SWITCHING, "compression is off");
         let request = request(Endpoint::new(), &base_and(lines));
         let offers: Vec<_> =
             request.extensions().iter().map(|offer| (offer.name.as_str(), offer.params.len())).collect();

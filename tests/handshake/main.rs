@@ -2,6 +2,8 @@
 
 mod after_head;
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod grammar;
 mod http_strictness;
 mod origin;

@@ -1,17 +1,24 @@
-"""Compares the clauses with the RFC's text: each of its key words stands in exactly one clause of that section."""
+"""Compares the clauses with their RFC's text: each of its key words stands in exactly one clause of that section."""
 
 import collections
 import re
 
 # In the order in which they must be tried. MAY and OPTIONAL ask for nothing, so they are not clauses.
 KEYWORD = re.compile(r"\b(MUST NOT|MUST|SHALL NOT|SHALL|SHOULD NOT|SHOULD|NOT RECOMMENDED|RECOMMENDED|REQUIRED)\b")
-PAGE_EDGE = re.compile(r"^(Fette & Melnikov .*\[Page \d+\]|RFC 6455 .*December 2011)\s*$")
+PAGE_EDGE = re.compile(r"^(\S.* \[Page \d+\]|RFC \d+ .* (19|20)\d\d)\s*$")
 # A heading stands at the margin; those of the table of contents have dots.
 HEADING = re.compile(r"^(\d+(?:\.\d+)*)\.  ?\S")
 
 
+def title(path):
+    """Which RFC it is, as the report calls it."""
+    with open(path, encoding="utf-8-sig") as f:
+        found = re.search(r"^Request for Comments: (\d+)", f.read(), re.M)
+    return f"RFC {found[1]}" if found else f"{path}, which is no RFC"
+
+
 def sections(path):
-    """{number: text}, without page breaks, white space put to one space."""
+    """{number: text}, without page breaks."""
     with open(path, encoding="utf-8-sig") as f:
         lines = f.read().replace("\f", "").splitlines()
     found, number = collections.defaultdict(list), None
@@ -22,7 +29,12 @@ def sections(path):
             number = heading[1]
         if number:
             found[number].append(line)
-    return {number: " ".join(" ".join(lines).split()) for number, lines in found.items()}
+    return {number: unwrapped(" ".join(lines)) for number, lines in found.items()}
+
+
+def unwrapped(text):
+    """White space put to one space, and to none where a line was broken behind a hyphen."""
+    return re.sub(r"(?<=\w)- (?=\w)", "-", " ".join(text.split()))
 
 
 def compare(path, clauses):
@@ -30,7 +42,7 @@ def compare(path, clauses):
     faults, spans = [], collections.defaultdict(list)
     texts = sections(path)
     for clause in clauses:
-        section, words = clause["section"], " ".join(clause["text"].split())
+        section, words = clause["section"], unwrapped(clause["text"])
         text, start = texts.get(section, ""), -1
         for _ in range(clause.get("occurrence", 1)):
             start = text.find(words, start + 1)

@@ -64,10 +64,12 @@ impl DeflateTerms {
 
     /// Bits of the window, and whether it is kept from message to message, of what this role sends.
     pub(crate) fn of_sender(&self, role: Role) -> (u8, bool) {
-        match role {
-            Role::Server => (self.server_max_window_bits, !self.server_no_context_takeover),
-            Role::Client => (self.client_max_window_bits, !self.client_no_context_takeover),
-        }
+        let (bits, no_takeover) = match role {
+            Role::Server => (self.server_max_window_bits, self.server_no_context_takeover),
+            Role::Client => (self.client_max_window_bits, self.client_no_context_takeover),
+        };
+        // The fields are anyone's to set, and the compressor panics above 15.
+        (bits.min(WINDOW_BITS_MAX), !no_takeover)
     }
 }
 
