@@ -4,6 +4,8 @@
 mod support;
 
 mod closing;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod frames;
 mod keepalive;
 mod limits;

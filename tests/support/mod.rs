@@ -18,8 +18,8 @@ use std::{
 
 use bytes::BufMut;
 use framecast::proto::{
-    Cause, Config, ConfigBuilder, Connection, Event, Inbound, Kind, Masks, Outbound, ProtocolError, Role,
-    Want,
+    Cause, Config, ConfigBuilder, Connection, DeflateTerms, Event, Inbound, Kind, Masks, Outbound,
+    ProtocolError, Role, Want,
 };
 
 pub(crate) use delivery::Delivery;
@@ -107,6 +107,20 @@ impl Pair {
     /// A connection with limits of its own.
     pub(crate) fn built(role: Role, build: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Self {
         Self::with(role, build(Config::builder()).build().expect("the knobs fit together"))
+    }
+
+    /// With permessage-deflate on these terms, and no threshold.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compressing(
+        role: Role,
+        terms: DeflateTerms,
+        build: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
+    ) -> Self {
+        let config = Config::builder().deflate(framecast::proto::Deflate::takeover().threshold(0));
+        let mut pair = Self::with(role, build(config).build().expect("the knobs fit together"));
+        pair.connection = pair.connection.with_deflate(Some(terms));
+        pair.wire.compresses = true;
+        pair
     }
 
     pub(crate) fn seeded(role: Role, config: Config, seed: u64) -> Self {

@@ -178,6 +178,8 @@ pub(crate) enum Sent {
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    /// A whole message with RSV1 set, and its payload as it is on the wire.
+    Compressed(OpCode, Vec<u8>),
     /// The code; none if the payload was empty. The reason is [`Strict::close_reason`].
     Close(Option<u16>),
 }
@@ -208,6 +210,8 @@ impl Sent {
 /// Decodes what an endpoint of `role` writes, and panics at whatever it must never write.
 pub(crate) struct Strict {
     role: Role,
+    /// permessage-deflate was agreed on.
+    pub(crate) compresses: bool,
     bytes: Vec<u8>,
     /// How much of `bytes` is decoded.
     seen: usize,
@@ -218,7 +222,8 @@ pub(crate) struct Strict {
 
 impl Strict {
     pub(crate) fn new(role: Role) -> Self {
-        Self { role, bytes: Vec::new(), seen: 0, frames: Vec::new(), closed: false, reason: String::new() }
+        let (bytes, frames, reason) = (Vec::new(), Vec::new(), String::new());
+        Self { role, compresses: false, bytes, seen: 0, frames, closed: false, reason }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -250,8 +255,10 @@ impl Strict {
     fn decode(&mut self) -> Option<usize> {
         let wire = &self.bytes[self.seen..];
         let (&[first, second], rest) = wire.split_first_chunk::<2>()?;
-        assert_eq!(first & 0xf0, 0x80, "FIN is set and no reserved bit: {first:#04x}");
         let opcode = first & 0x0f;
+        let compressed = self.compresses && matches!(opcode, 1 | 2) && first & 0x40 != 0;
+        let expected = if compressed { 0xc0 } else { 0x80 };
+        assert_eq!(first & 0xf0, expected, "FIN is set and no reserved bit: {first:#04x}");
         let masked = second & 0x80 != 0;
         assert_eq!(masked, self.role == Role::Client, "a client masks, a server never does");
         let (len, header) = match second & 0x7f {
@@ -274,6 +281,8 @@ impl Strict {
         let payload = wire.get(header..len)?;
         let payload: Vec<u8> = payload.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]).collect();
         let sent = match opcode {
+            1 if compressed => Sent::Compressed(OpCode::Text, payload),
+            2 if compressed => Sent::Compressed(OpCode::Binary, payload),
             1 => Sent::Text(String::from_utf8(payload).expect("text is UTF-8")),
             2 => Sent::Binary(payload),
             8 => self.close(&payload),
