@@ -192,9 +192,9 @@ fn references_reach_as_far_back_as_the_window_that_was_agreed_on() {
         let window = 1usize << bits;
         let terms = DeflateTerms { server_max_window_bits: bits, client_max_window_bits: bits, ..TAKEOVER };
         // Noise, so that the only copy is that of what is repeated here, at one exact distance. The peer has the largest
-        // window, of which zlib uses a little less.
+        // window, of which zlib uses a little less; and may begin with a literal or two.
         let distances =
-            if bits == 15 { vec![(32_000, true)] } else { vec![(window, true), (window + 1, false)] };
+            if bits == 15 { vec![(32_000, true)] } else { vec![(window, true), (window + 16, false)] };
         for (distance, reaches) in distances {
             let noise = Random(7).bytes(distance);
             let mut peer = Peer::new(15);
