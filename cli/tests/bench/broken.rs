@@ -149,6 +149,16 @@ fn a_refusal_and_an_empty_port_are_3() {
     }
 }
 
+/// RFC 7692 §5.1: a server may decline, and then there is nothing to measure.
+#[test]
+fn a_server_that_declines_compression_is_3() {
+    let url = server(|mut peer| while peer.echo() {});
+    for scenario in ["echo", "idle", "handshake"] {
+        let why = "the server declined compression";
+        assert_eq!(fails(&[scenario, &url, "--deflate"]), (3, format!("cannot connect to {url}: {why}")));
+    }
+}
+
 #[test]
 fn options_that_make_no_sense_are_2() {
     for (arguments, says) in [
@@ -161,6 +171,9 @@ fn options_that_make_no_sense_are_2() {
     for arguments in [
         &["echo", "ws://localhost/", "--rate", "5", "--depth", "2"][..],
         &["echo", "ws://localhost/", "--text", "--binary"],
+        &["echo", "ws://localhost/", "--deflate=level=10"],
+        &["echo", "ws://localhost/", "--deflate=server_max_window_bits=8"],
+        &["echo", "tcp://localhost:1/", "--raw", "--deflate"],
         &["echo", "ws://localhost/", "--connections", "0"],
         &["echo", "ws://localhost/", "--seconds", "0"],
         &["echo", "ws://localhost/", "--rate", "nan"],

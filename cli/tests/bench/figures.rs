@@ -45,6 +45,27 @@ fn assert_latencies(latency: &Value) {
     assert!(quantiles[0] > 0.0 && quantiles.is_sorted(), "{latency}");
 }
 
+/// RFC 7692: what comes back is compared after inflating, and counted before.
+#[test]
+fn compressed_echoes_are_compared_and_their_bytes_told() {
+    for (server, load, least, most) in [
+        ("--deflate", "--deflate", 200.0, 400.0),
+        // With context takeover one message is much as the last.
+        ("--deflate=threshold=0", "--deflate=threshold=0; level=9", 20.0, 200.0),
+        // What is random does not shrink, and comes as it is.
+        ("--deflate", "--deflate", 1028.0, 1028.0),
+    ] {
+        let echo = Echo::with(&[server]);
+        let kind = if most > 1000.0 { "--binary" } else { "--text" };
+        let options = ["echo", &echo.url, "--connections", "3", "--depth", "4", "--size", "1024", kind, load];
+        let report =
+            json(&bench(&[&options[..], &["--seconds", "0.3", "--warmup", "0.1", "--json"]].concat()));
+        assert_adds_up(&report, 0.3);
+        let bytes = number(&report["reply_bytes"]);
+        assert!((least..=most).contains(&bytes), "{server} {load}: {bytes}");
+    }
+}
+
 #[test]
 fn closed_loop_figures_add_up_for_every_shape() {
     let echo = Echo::start();

@@ -50,8 +50,13 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    pub(crate) fn with(options: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_framecast"))
             .args(["echo", "--listen", "127.0.0.1:0", "--max-message", "16777216"])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");

@@ -34,6 +34,35 @@ fn headers_origin_subprotocols_and_credentials_are_sent() {
     assert_eq!(seen.recv().expect("asked"), expected);
 }
 
+/// RFC 7692: offered on any terms, or on those that are given; and not unless asked.
+#[test]
+fn compression_is_offered_as_it_is_asked_for() {
+    let (told, seen) = mpsc::channel();
+    let url = asked(move |incoming| {
+        let offers = incoming.request().headers().get("sec-websocket-extensions");
+        told.send(offers.map(|offers| offers.to_str().expect("ASCII").to_owned())).expect("the test waits");
+        async move { drop(incoming.run(echo).await) }
+    });
+    for (options, offered) in [
+        (&[][..], None),
+        (&["--deflate"], Some("permessage-deflate; client_max_window_bits")),
+        (
+            &["--deflate=server_no_context_takeover; client_max_window_bits=10; threshold=0; fallback"],
+            Some(
+                "permessage-deflate; server_no_context_takeover; client_max_window_bits=10, permessage-deflate; \
+                 client_max_window_bits",
+            ),
+        ),
+    ] {
+        assert_eq!(connect(&[options, &[&url]].concat(), "x\n"), ran(0, "x\n", ""));
+        assert_eq!(seen.recv().expect("asked").as_deref(), offered);
+    }
+    for wrong in ["--deflate=", "--deflate=level=0", "--deflate=client_max_window_bits", "--deflate=gzip"] {
+        let run = connect(&[wrong, &url], "");
+        assert_eq!(run.status, Some(if wrong == "--deflate=" { 0 } else { 2 }), "{run:?}");
+    }
+}
+
 #[test]
 fn a_certificate_signed_by_nobody_is_3_unless_insecure() {
     let url = tls("localhost");
