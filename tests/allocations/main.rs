@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "deflate")]
+mod deflate;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,

@@ -324,6 +324,22 @@ fn inflating_stops_above_the_limit_whatever_the_ratio() {
     }
 }
 
+/// Catalogue: PD-28
+#[test]
+fn a_bomb_is_refused_also_while_nothing_can_be_written() {
+    for role in ROLES {
+        let mut pair = Pair::compressing(role, NO_TAKEOVER, |config| config.message_bytes_max(10_000));
+        pair.sends(&"what waits ".repeat(10));
+        pair.transport_takes(Some(5));
+        pair.peer_says(frame(OpCode::Binary).rsv(4).payload(deflated(vec![0; 1 << 20])));
+        let error = LimitError { limit: Limit::MessageBytes, value: 10_000 };
+        assert_eq!(pair.events(), [Got::error(ProtocolError::Limit(error))]);
+        pair.transport_takes(None);
+        let sent = pair.peer_reads();
+        assert!(matches!(&sent[..], [Sent::Compressed(..), last] if *last == close(1009)), "{sent:?}");
+    }
+}
+
 /// RFC 7692 §7.2.3.4 · catalogue: PD-27
 #[test]
 fn a_message_has_at_most_64_streams() {

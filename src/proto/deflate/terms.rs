@@ -29,6 +29,26 @@ use crate::proto::frame::Role;
 /// # Ok::<(), framecast::proto::DeflateTermsError>(())
 /// ```
 ///
+/// # Memory
+///
+/// Without context takeover a connection holds nothing for it: codecs are the thread's, for as long as a message takes. With it a
+/// connection holds, from its first compressed message in that direction on:
+///
+/// | window | of what comes | of what is sent |
+/// |---|--:|--:|
+/// | 9 bits | 0.7 KiB | 245 KiB |
+/// | 10 bits | 1.2 KiB | 247 KiB |
+/// | 11 bits | 2.2 KiB | 251 KiB |
+/// | 12 bits | 4.2 KiB | 259 KiB |
+/// | 13 bits | 8.2 KiB | 275 KiB |
+/// | 14 bits | 16.2 KiB | 307 KiB |
+/// | 15 bits | 32.2 KiB | 371 KiB |
+///
+/// What comes is a window's bytes, once there were so many. What is sent takes a compressor, of which most is a table that has one
+/// size for all windows. A thread keeps four compressors and four inflaters at most to lend.
+///
+/// # Secrets
+///
 /// What is secret and what an attacker chooses should not be compressed in one message, as its length tells of both (CRIME,
 /// BREACH): send it with [`Compression::Never`](super::super::Compression::Never).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
