@@ -4,6 +4,8 @@ mod backpressure;
 mod batching;
 mod cancel;
 mod closing;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod handshake;
 mod keepalive;
 mod listener;
