@@ -13,7 +13,7 @@ use std::{
 };
 
 use framecast::{
-    Acceptor, CloseCode, CloseInfo, Initiator,
+    Acceptor, CloseCode, CloseInfo, Config, Endpoint, Initiator,
     proto::{Cause, Limit, LimitError, ProtocolError},
 };
 
@@ -71,6 +71,49 @@ fn a_message_in_one_byte_fragments_costs_its_bytes_and_ends_at_the_count() {
     seen.ended_by(Limit::Fragments, 16_385, CloseCode::POLICY);
 }
 
+/// RFC 7692 · catalogue: PD-20, PD-21, V-21
+#[cfg(feature = "deflate")]
+#[test]
+fn a_gibibyte_deflated_to_a_megabyte_is_refused_at_the_limit() {
+    let zeros = vec![0; 1 << 20];
+    let mut block = Vec::with_capacity(4096);
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    compress.compress_vec(&zeros, &mut block, flate2::FlushCompress::Sync).expect("sound");
+    let bomb = block.repeat(1024);
+    drop(zeros);
+    let whole = [frame_head(0xc2, bomb.len() as u64), bomb.clone()].concat();
+    let seen = attack(|peer| peer.write_all(&whole));
+    seen.ended_by(Limit::MessageBytes, 1 << 20, CloseCode::TOO_BIG);
+    let seen = attack(|peer| {
+        peer.write_all(&frame_head(0x42, 0))?;
+        bomb.chunks(100).try_for_each(|piece| peer.write_all(&[&frame_head(0, 100)[..], piece].concat()))
+    });
+    seen.ended_by(Limit::MessageBytes, 1 << 20, CloseCode::TOO_BIG);
+}
+
+/// RFC 7692 §7.2.2, §7.2.3.4 · catalogue: PD-14, PD-27
+#[cfg(feature = "deflate")]
+#[test]
+fn rubbish_and_empty_blocks_end_at_once() {
+    for rubbish in [&b"\x06rubbish"[..], b"", b"\xf2\x48\xcd", b"\xf2\x00\x11\x00\x00"] {
+        let wire = [frame_head(0xc1, rubbish.len() as u64), rubbish.to_vec()].concat();
+        let seen = attack(|peer| peer.write_all(&wire));
+        assert_eq!(seen.info.cause, Cause::Protocol(ProtocolError::InvalidDeflate));
+        assert_eq!((seen.code, seen.info.code), (Some(1007), CloseCode::INVALID_DATA));
+    }
+    // A megabyte that inflates to nothing, over and over: the streams are counted, and empty blocks cost their bytes.
+    let streams = [frame_head(0xc1, 1 << 20), [3, 0].repeat(1 << 19)].concat();
+    attack(|peer| peer.write_all(&streams)).ended_by(Limit::DeflateStreams, 64, CloseCode::POLICY);
+    let blocks = [frame_head(0x41, 1_000_000), [0, 0, 0, 0xff, 0xff].repeat(200_000)].concat();
+    let started = Instant::now();
+    let seen = attack(|peer| {
+        peer.write_all(&blocks)?;
+        peer.write_all(&frame_head(0x00, 1 << 20))
+    });
+    seen.ended_by(Limit::MessageBytes, 1 << 20, CloseCode::TOO_BIG);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
 /// What an attack came to.
 #[derive(Debug)]
 struct Seen {
@@ -120,11 +163,14 @@ fn run_attack(act: impl FnOnce(&mut Peer) -> std::io::Result<()>, reads: bool) -
     let _ = act(&mut peer);
     let code = reader.and_then(|reader| reader.join().expect("the reader does not panic"));
     let info = infos.recv_timeout(DEADLINE).expect("the connection ends");
+    // Whoever comes next is served.
+    Peer::open(addr).write_all(&[0x88, 0x80, 0, 0, 0, 0]).expect("the server reads");
+    assert!(infos.recv_timeout(DEADLINE).expect("the next connection ends").clean);
     let grown_bytes = peer.resident_bytes_max.max(resident_bytes()).saturating_sub(before);
     Seen { info, code, written: peer.written, grown_bytes }
 }
 
-/// A server with the default limits; tells how each connection ended.
+/// A server with the default limits, and with compression; tells how each connection ended.
 fn serve() -> (SocketAddr, mpsc::Receiver<CloseInfo>) {
     let (addr_to, addr_from) = mpsc::channel();
     let (info_to, info_from) = mpsc::channel();
@@ -133,8 +179,12 @@ fn serve() -> (SocketAddr, mpsc::Receiver<CloseInfo>) {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addr_to.send(listener.local_addr().expect("bound")).expect("the test waits");
+            let config = Config::builder();
+            #[cfg(feature = "deflate")]
+            let config = config.deflate(framecast::Deflate::default());
+            let acceptor = Acceptor::new(config.build().expect("sound"), Endpoint::new());
             while let Ok((stream, _)) = listener.accept().await {
-                let ended = Acceptor::default()
+                let ended = acceptor
                     .run(stream, |mut ws| async move {
                         while let Some(message) = ws.recv().await {
                             let _ = ws.send(message).await;
@@ -164,7 +214,8 @@ impl Peer {
         socket.set_write_timeout(Some(DEADLINE)).expect("a time-out");
         socket.set_read_timeout(Some(DEADLINE)).expect("a time-out");
         let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
         socket.write_all(request.as_bytes()).expect("the server reads");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
