@@ -35,7 +35,8 @@ pub enum ProtocolError {
         /// Where the first character begins that is bad, or broken off by the message's end.
         at: u64,
     },
-    /// A compressed message that is no DEFLATE data, refers back beyond its window, or ends inside a block. RFC 7692 §7.2.2.
+    /// A compressed message that is no DEFLATE data, refers back beyond what is kept of the messages before it or by more than
+    /// 32 KiB, or ends inside a block. RFC 7692 §7.2.2.
     InvalidDeflate,
     /// A Close frame with a payload of one byte. RFC 6455 §5.5.1.
     ClosePayloadOfOneByte,
@@ -93,9 +94,9 @@ impl ProtocolError {
             Self::InvalidDeflate => return None,
             Self::InvalidUtf8 { .. } | Self::InvalidCloseReason { .. } => "8.1",
             Self::Limit(limit) => match limit.limit {
-                Limit::MessageBytes | Limit::FrameBytes | Limit::Fragments | Limit::DeflateStreams => "10.4",
+                Limit::MessageBytes | Limit::FrameBytes | Limit::Fragments => "10.4",
                 Limit::Pong => "5.5.2",
-                Limit::ControlFrames | Limit::IncompleteMessage => return None,
+                Limit::DeflateStreams | Limit::ControlFrames | Limit::IncompleteMessage => return None,
             },
         })
     }
@@ -144,9 +145,9 @@ pub struct LimitError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// `message_bytes_max`.
+    /// `message_bytes_max`; of a compressed message that is too long on the wire, the value is what it may have there.
     MessageBytes,
-    /// `frame_bytes_max`.
+    /// `frame_bytes_max`; of a compressed message as above.
     FrameBytes,
     /// `fragments_max`.
     Fragments,
@@ -181,7 +182,9 @@ impl fmt::Display for LimitError {
             Limit::MessageBytes => write!(f, "message above {value} bytes"),
             Limit::FrameBytes => write!(f, "frame above {value} bytes"),
             Limit::Fragments => write!(f, "more than {value} fragments in a message"),
-            Limit::DeflateStreams => write!(f, "more than {value} streams in a compressed message"),
+            Limit::DeflateStreams => {
+                write!(f, "more than {value} streams in a compressed message (RFC 7692 §7.2.3.4)")
+            }
             Limit::ControlFrames => write!(f, "more than {value} control frames a second"),
             Limit::IncompleteMessage => {
                 write!(f, "unfinished message brought less than {value} bytes in its window")

@@ -208,14 +208,15 @@ impl Rules<'_> {
             // By subtraction, as the sum of two lengths from the wire can overflow (catalogue: V-04, FR-22).
             let bytes_max = self.wire_max(config.message_bytes_max, header, open);
             if header.payload_len > bytes_max - open.map_or(0, |open| open.len) {
-                return limit(Limit::MessageBytes, config.message_bytes_max);
+                return limit(Limit::MessageBytes, bytes_max);
             }
             if open.map_or(0, |open| open.fragments) >= config.fragments_max {
                 return limit(Limit::Fragments, config.fragments_max.into());
             }
         }
-        if header.payload_len > self.wire_max(config.frame_bytes_max, header, open) {
-            return limit(Limit::FrameBytes, config.frame_bytes_max);
+        let bytes_max = self.wire_max(config.frame_bytes_max, header, open);
+        if header.payload_len > bytes_max {
+            return limit(Limit::FrameBytes, bytes_max);
         }
         Ok(())
     }

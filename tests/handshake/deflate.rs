@@ -632,8 +632,6 @@ fn terms_are_read_from_text() {
             Deflate::default(),
         ),
         (" level = 1 ,fallback;; threshold= 70000 ", takeover.level(1).fallback(true).threshold(70_000)),
-        // The last one counts: this is what a user writes, not a peer.
-        ("level=1; level=2", takeover.level(2)),
     ] {
         assert_eq!(text.parse(), Ok(wanted), "{text}");
     }
@@ -670,6 +668,9 @@ fn terms_that_there_are_not_are_named_in_the_error() {
         let error = DeflateTermsError { param: param.to_owned() };
         assert_eq!(format!("fallback; {param}, level=1").parse::<Deflate>(), Err(error.clone()), "{param}");
         assert!(error.to_string().starts_with(&format!("{param:?}: ")), "{error}");
+    }
+    for twice in ["level=1; level=2", "fallback, fallback"] {
+        assert!(twice.parse::<Deflate>().is_err(), "{twice}");
     }
     // What a user typed is shown with its control bytes escaped.
     let error = "\x1b[2J".parse::<Deflate>().expect_err("no parameter");

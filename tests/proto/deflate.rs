@@ -320,7 +320,9 @@ fn inflating_stops_above_the_limit_whatever_the_ratio() {
         assert_eq!(deliver(role, &fragments, Delivery::Whole).1, Some(close(1009)));
         let long = LIMIT as u64 + LIMIT as u64 / 8 + 65;
         let header = [binary(Vec::new()).announcing(long)];
-        assert_eq!(deliver(role, &header, Delivery::Bytes), (vec![Got::error(too_big)], Some(close(1009))));
+        let on_the_wire = LimitError { limit: Limit::MessageBytes, value: long - 1 };
+        let expected = (vec![Got::error(ProtocolError::Limit(on_the_wire))], Some(close(1009)));
+        assert_eq!(deliver(role, &header, Delivery::Bytes), expected);
     }
 }
 

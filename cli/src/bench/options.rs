@@ -33,8 +33,9 @@ pub(crate) struct Common {
     /// Drive a plain TCP server, to compare with: the same bytes without the WebSocket.
     #[arg(long)]
     pub(super) raw: bool,
-    /// Offer compression (permessage-deflate): `--deflate` without context takeover, or these parameters, such as
-    /// `server_max_window_bits=10; threshold=0; level=1`. A server that declines ends it.
+    /// Offer compression (permessage-deflate): `--deflate` without context takeover. With parameters: context takeover both
+    /// ways and windows of 15 bits, but for what they say, such as `server_no_context_takeover; threshold=0; level=1`. A server
+    /// that declines ends it. Below 1 KiB nothing is compressed by default, and what is binary is noise: see --size and --text.
     #[arg(
         long, value_name = "PARAMS", num_args = 0..=1, require_equals = true, default_missing_value = "",
         value_parser = deflate, conflicts_with = "raw"

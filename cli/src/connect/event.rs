@@ -12,6 +12,8 @@ use crate::show;
 pub(super) enum Event {
     Open {
         subprotocol: Option<Box<str>>,
+        /// Compression was agreed on.
+        compressed: bool,
     },
     Message(Message),
     Pong {
@@ -37,6 +39,8 @@ pub(super) enum Event {
 enum Json<'e> {
     Open {
         subprotocol: Option<&'e str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        compressed: bool,
     },
     Message {
         r#type: &'static str,
@@ -63,7 +67,9 @@ impl Event {
     pub(super) fn json(&self) -> Option<io::Result<String>> {
         let (text, data);
         let json = match self {
-            Self::Open { subprotocol } => Json::Open { subprotocol: subprotocol.as_deref() },
+            Self::Open { subprotocol, compressed } => {
+                Json::Open { subprotocol: subprotocol.as_deref(), compressed: *compressed }
+            }
             Self::Message(Message::Text(text)) => Json::Message { r#type: "text", data: text },
             Self::Message(Message::Binary(bytes)) => {
                 data = STANDARD.encode(bytes);
@@ -97,7 +103,7 @@ impl Event {
                 let colon = if payload.is_empty() { "" } else { ": " };
                 Some(format!("pong after {} ms{colon}{payload}", milliseconds(*took)))
             }
-            Self::Open { subprotocol: Some(subprotocol) } => Some(format!("subprotocol {subprotocol}")),
+            Self::Open { subprotocol: Some(subprotocol), .. } => Some(format!("subprotocol {subprotocol}")),
             Self::Notice(text) => Some(text.clone()),
             _ => None,
         }

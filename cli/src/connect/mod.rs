@@ -92,7 +92,8 @@ async fn talk(
     };
     // From here on signals close; whoever reads that it is open may send one.
     let told_to_stop = told_to_stop();
-    output.tell(Event::Open { subprotocol: ws.subprotocol().map(Into::into) }).await;
+    let compressed = ws.deflate().is_some();
+    output.tell(Event::Open { subprotocol: ws.subprotocol().map(Into::into), compressed }).await;
     let input = match editor {
         Some(editor) => {
             output.notice("connected; /ping [PAYLOAD], /close [CODE] [REASON], Ctrl-D to close").await;

@@ -42,10 +42,13 @@ pub(crate) struct Options {
     /// Subprotocol to offer, the preferred one first; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = subprotocol)]
     subprotocol: Vec<String>,
-    /// Offer compression (permessage-deflate): `--deflate` on any terms, or these parameters, such as
-    /// `server_no_context_takeover; client_max_window_bits=10; threshold=0`.
-    #[arg(long, value_name = "PARAMS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    deflate: Option<String>,
+    /// Offer compression (permessage-deflate): `--deflate` on any terms, or on those that the parameters say, such as
+    /// `server_no_context_takeover; client_max_window_bits=10; threshold=0; fallback`.
+    #[arg(
+        long, value_name = "PARAMS", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = |params: &str| deflate(params, Deflate::takeover())
+    )]
+    deflate: Option<Deflate>,
     /// Seconds between pings, ± 20 %; a server that does not answer one for 20 s is given up. Without it, none are sent.
     #[arg(long, value_name = "S", value_parser = seconds)]
     ping_interval: Option<Duration>,
@@ -83,9 +86,8 @@ pub(super) enum Wait {
 
 impl Options {
     pub(super) fn connector(&self) -> Result<Connector, Failure> {
-        let deflate = self.deflate.as_deref().map(|params| deflate(params, Deflate::takeover())).transpose();
         let config = Config::builder()
-            .deflate(deflate.map_err(Failure::usage)?)
+            .deflate(self.deflate)
             .message_bytes_max(self.max_message.into())
             .ping_every(self.ping_interval)
             .handshake_within(self.handshake_timeout)

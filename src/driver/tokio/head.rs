@@ -9,7 +9,7 @@ use std::{
 
 use ::tokio::io::{AsyncRead, ReadBuf};
 
-use super::lent::with_lent;
+use super::lent::{COMPRESSED_READ_BYTES, with_lent};
 
 /// Reads until `receive` has what it wants or an error; returns that, and the bytes read behind it. It holds no buffer
 /// while it waits, so that a silent peer costs none.
@@ -26,7 +26,8 @@ where
     poll_fn(|cx| {
         loop {
             let head = with_lent(|lent| {
-                let mut buffer = ReadBuf::new(lent.for_read().0);
+                // What follows the head may be compressed.
+                let mut buffer = ReadBuf::new(lent.for_read(COMPRESSED_READ_BYTES).0);
                 ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
                 let input = buffer.filled();
                 if input.is_empty() {

@@ -17,12 +17,12 @@ pub(super) struct Lent {
 }
 
 impl Lent {
-    /// The read buffer, made for a thread's first read; and what else feeding takes.
-    pub(super) fn for_read(&mut self) -> (&mut [u8], &mut Inbound, &mut Queues) {
+    /// The read buffer, made for a thread's first read, or its front; and what else feeding takes.
+    pub(super) fn for_read(&mut self, bytes_max: usize) -> (&mut [u8], &mut Inbound, &mut Queues) {
         if self.read.is_empty() {
             self.read = vec![0; READ_BYTES];
         }
-        (&mut self.read, &mut self.inbound, &mut self.queues)
+        (&mut self.read[..bytes_max.min(READ_BYTES)], &mut self.inbound, &mut self.queues)
     }
 }
 
@@ -42,4 +42,7 @@ thread_local! {
 }
 
 /// As much as a read takes at most.
-const READ_BYTES: usize = 256 << 10;
+pub(super) const READ_BYTES: usize = 256 << 10;
+/// As much where it may be compressed: a read may become a thousand times as much, before anybody is asked whether there is room
+/// for it. What inflating takes makes the calls that this adds cheap.
+pub(super) const COMPRESSED_READ_BYTES: usize = 2 << 10;

@@ -19,7 +19,7 @@ use ::tokio::{
 
 use super::{
     book::Entry,
-    lent::with_lent,
+    lent::{COMPRESSED_READ_BYTES, READ_BYTES, with_lent},
     shared::{Inner, Shared, now},
 };
 use crate::proto::{State, Want};
@@ -208,9 +208,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let read = match self.read_target(cx, &mut inner, now) {
             Some(read) => read,
             None => {
+                let bytes_max = if inner.compresses() { COMPRESSED_READ_BYTES } else { READ_BYTES };
                 drop(inner);
                 let read;
-                (inner, read) = self.read_shared(cx, shared, now);
+                (inner, read) = self.read_shared(cx, shared, bytes_max, now);
                 read
             }
         };
@@ -251,10 +252,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         &mut self,
         cx: &mut Context<'_>,
         shared: &'s Shared,
+        bytes_max: usize,
         now: Instant,
     ) -> (MutexGuard<'s, Inner>, Poll<io::Result<usize>>) {
         with_lent(|lent| {
-            let (buffer, inbound, queues) = lent.for_read();
+            let (buffer, inbound, queues) = lent.for_read(bytes_max);
             let mut buffer = ReadBuf::new(buffer);
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
             let mut inner = shared.lock();

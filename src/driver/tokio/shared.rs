@@ -321,6 +321,11 @@ impl Inner {
         !paused
     }
 
+    /// Whether what comes may be compressed.
+    pub(super) fn compresses(&self) -> bool {
+        self.connection.deflate().is_some()
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         self.reading_paused
     }

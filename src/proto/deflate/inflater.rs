@@ -70,10 +70,15 @@ impl Inflater {
             let left =
                 usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX).saturating_sub(out.len());
             let room = input.len().saturating_mul(4).clamp(ROOM_MIN, ROOM_MAX).min(left);
-            out.reserve(room);
-            let (taken, made) = (self.decompress.total_in(), out.len());
-            let status = self.decompress.decompress_vec(input, out, FlushDecompress::None);
+            grow(out, room, limit);
+            let start = out.len();
+            let (taken, made) = (self.decompress.total_in(), self.decompress.total_out());
+            // Zeros first, as what has room may be larger than what may come out.
+            out.resize(start + room, 0);
+            let status = self.decompress.decompress(input, &mut out[start..], FlushDecompress::None);
             let taken = (self.decompress.total_in() - taken) as usize;
+            let made = (self.decompress.total_out() - made) as usize;
+            out.truncate(start + made);
             input = &input[taken..];
             if out.len() as u64 > limit {
                 return Err(InflateError::TooLong);
@@ -82,10 +87,10 @@ impl Inflater {
                 Ok(Status::StreamEnd) => self.ended = true,
                 Ok(Status::Ok | Status::BufError) => {
                     // Only an output with room left says that nothing more is to come of what it was given.
-                    if input.is_empty() && out.len() < out.capacity() {
+                    if input.is_empty() && made < room {
                         return Ok(());
                     }
-                    if taken == 0 && out.len() == made {
+                    if taken == 0 && made == 0 {
                         return if input.is_empty() { Ok(()) } else { Err(InflateError::Invalid) };
                     }
                 }
@@ -133,6 +138,15 @@ impl Inflater {
     }
 }
 
+/// Makes room, by doubling as a vector does, but not beyond the limit.
+fn grow(out: &mut Vec<u8>, room: usize, limit: u64) {
+    let needed = out.len() + room;
+    if needed > out.capacity() {
+        let most = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX);
+        out.reserve_exact(needed.max(out.capacity().saturating_mul(2).min(most)) - out.len());
+    }
+}
+
 /// What the sender has left away (RFC 7692 §7.2.2), and behind it a block that ends the stream. That one is understood only
 /// between two blocks: inside of one, its bits are data, or broken. So a message that was cut short is never delivered.
 const TAIL_AND_END: [u8; 6] = [0, 0, 0xff, 0xff, 0x03, 0x00];
@@ -148,6 +162,21 @@ const SPARE_MAX: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Catalogue: PD-20, PD-22
+    #[test]
+    fn nothing_is_made_beyond_one_byte_above_the_limit() {
+        let mut bomb = Vec::with_capacity(8192);
+        let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+        compress.compress_vec(&vec![0; 1 << 20], &mut bomb, flate2::FlushCompress::Sync).expect("sound");
+        for limit in [0, 1, 511, 512, 4096, 100_000, 500_000] {
+            let mut inflater = Inflaters::default().borrow(&[]).expect("one is lent");
+            let mut out = Vec::new();
+            assert_eq!(inflater.inflate(&bomb, &mut out, limit, &[]), Err(InflateError::TooLong));
+            assert_eq!(out.len() as u64, limit + 1);
+            assert!(out.capacity() as u64 <= limit + 1, "{} bytes of room for {limit}", out.capacity());
+        }
+    }
 
     /// RFC 7692 §7.2.2: "four" of a stored block of eight or ten bytes, where what a receiver adds is four bytes, and six with
     /// our end.

@@ -166,6 +166,7 @@ impl FromStr for Deflate {
 
     fn from_str(text: &str) -> Result<Self, DeflateTermsError> {
         let mut deflate = Self::takeover();
+        let mut names = Vec::new();
         for param in text.split([';', ',']).map(str::trim).filter(|param| !param.is_empty()) {
             let (name, value) = match param.split_once('=') {
                 Some((name, value)) => (name.trim(), Some(value.trim())),
@@ -173,24 +174,27 @@ impl FromStr for Deflate {
             };
             let number = || value.and_then(|value| value.parse().ok());
             let bits = || number().and_then(|bits: usize| u8::try_from(bits).ok());
-            let set = match (name, value) {
-                ("server_no_context_takeover", None) => Some(deflate.server_no_context_takeover(true)),
-                ("client_no_context_takeover", None) => Some(deflate.client_no_context_takeover(true)),
-                ("fallback", None) => Some(deflate.fallback(true)),
-                ("server_max_window_bits", _) => bits().map(|bits| deflate.server_max_window_bits(bits)),
-                ("client_max_window_bits", _) => bits().map(|bits| deflate.client_max_window_bits(bits)),
-                ("level", _) => bits().map(|level| deflate.level(level)),
-                ("threshold", _) => number().map(|bytes| deflate.threshold(bytes)),
+            let flag = value.is_none();
+            let set = match name {
+                "server_no_context_takeover" => flag.then(|| deflate.server_no_context_takeover(true)),
+                "client_no_context_takeover" => flag.then(|| deflate.client_no_context_takeover(true)),
+                "fallback" => flag.then(|| deflate.fallback(true)),
+                "server_max_window_bits" => bits().map(|bits| deflate.server_max_window_bits(bits)),
+                "client_max_window_bits" => bits().map(|bits| deflate.client_max_window_bits(bits)),
+                "level" => bits().map(|level| deflate.level(level)),
+                "threshold" => number().map(|bytes| deflate.threshold(bytes)),
                 _ => None,
             };
-            let valid = set.filter(Self::is_valid);
+            // The extension's own parameters must not come twice (§7.1), nor need the others.
+            let valid = set.filter(|set| set.is_valid() && !names.contains(&name));
             deflate = valid.ok_or_else(|| DeflateTermsError { param: param.to_owned() })?;
+            names.push(name);
         }
         Ok(deflate)
     }
 }
 
-/// A parameter that there is not, or with a value that it cannot have.
+/// A parameter that there is not, that came before, or with a value that it cannot have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeflateTermsError {
     /// The parameter as given.
@@ -201,7 +205,7 @@ impl fmt::Display for DeflateTermsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?}: no parameter of compression; there are server_no_context_takeover, client_no_context_takeover, \
+            "{:?}: no parameter of compression, not with this value, or there twice; there are server_no_context_takeover, client_no_context_takeover, \
              server_max_window_bits=9..15, client_max_window_bits=9..15, threshold=BYTES, level=1..9, fallback",
             self.param
         )
