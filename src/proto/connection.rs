@@ -513,7 +513,8 @@ fn compressed<'l>(
         Compression::Always => true,
         Compression::Never => false,
     };
-    if !wanted {
+    // Nothing is not made smaller, and a compressor with takeover would forget what was before.
+    if !wanted || message.is_empty() {
         return None;
     }
     if takeover {
