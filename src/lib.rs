@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`proto`] | RFC 6455 §5–§8 as a state machine: bytes in, events out; messages in, bytes out; time in, deadlines out |
 //! | [`handshake`] | RFC 6455 §4, both roles: a head in, a typed request or response out |
-//! | [`driver`] | what moves the bytes; over tokio with the default feature `tokio` |
+//! | [`driver`] | what moves the bytes; over tokio with the default feature `tokio`, over mio with `reactor` |
 //!
 //! An echo server with everything on that is on by default:
 //!
@@ -34,11 +34,14 @@ pub mod driver;
 pub mod handshake;
 pub mod proto;
 
+#[cfg(feature = "reactor")]
+pub use driver::reactor;
 #[cfg(feature = "tokio")]
 pub use driver::tokio::{
-    Acceptor, CloseInfo, Connector, Error, ErrorKind, Incoming, Initiator, Listen, Listener, Sender,
-    WebSocket, connect, listen,
+    Acceptor, Connector, Error, ErrorKind, Incoming, Listen, Listener, Sender, WebSocket, connect, listen,
 };
+#[cfg(any(feature = "tokio", feature = "reactor"))]
+pub use driver::{CloseInfo, Initiator};
 pub use handshake::{ClientRequest, Endpoint, OriginPolicy, Refusal, Request, Url};
 pub use proto::{
     Cause, CloseCode, Compression, Config, ConfigError, Deflate, DeflateTerms, Message, SendError, Stats,

@@ -12,10 +12,10 @@ use ::tokio::{
 };
 
 use super::{
-    book::Entry, close_info::CloseInfo, error::Error, head::read_head, lent::with_lent, open::Opened,
-    websocket::WebSocket,
+    book::Entry, error::Error, head::read_head, lent::with_lent, open::Opened, websocket::WebSocket,
 };
 use crate::{
+    driver::{admission, close_info::CloseInfo},
     handshake::{Endpoint, HeaderError, Refusal, Request, Response, ServerHandshake, SubprotocolError},
     proto::{Config, Role},
 };
@@ -304,9 +304,8 @@ where
     }
 }
 
-/// One to four seconds, so that those who are refused together do not come back together (catalogue: HS-53).
 fn retry_after_seconds() -> u32 {
-    1 + u32::from(with_lent(|lent| lent.outbound.masks.key())[0] % 4)
+    with_lent(|lent| admission::retry_after_seconds(&mut lent.outbound.masks))
 }
 
 /// Answers with a refusal, then ends TCP so that the answer arrives: what the client still sends is read and thrown away,

@@ -9,10 +9,12 @@ use ::tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
 };
-use rustix::process::{Resource, getrlimit};
 
 use super::shared::Shared;
-use crate::proto::{CloseCode, Config};
+use crate::{
+    driver::admission::counts,
+    proto::{CloseCode, Config},
+};
 
 #[derive(Debug)]
 pub(super) struct Book {
@@ -38,10 +40,10 @@ struct State {
 
 impl Book {
     pub(super) fn new(config: &Config) -> Self {
-        let connections_max = config.connections_max.unwrap_or_else(connections_by_open_files);
+        let (connections_max, handshakes_max) = counts(config);
         Self {
             connections_max,
-            handshakes_max: config.handshakes_max.unwrap_or((connections_max / 10).max(HANDSHAKES_MIN)),
+            handshakes_max,
             state: Mutex::default(),
             shutting_down: watch::Sender::new(false),
             left: Notify::new(),
@@ -154,16 +156,5 @@ impl Drop for Entry {
         state.admitted -= usize::from(self.admitted);
         drop(state);
         self.book.left.notify_waiters();
-    }
-}
-
-/// A small server still lets a crowd in that comes at once.
-const HANDSHAKES_MIN: usize = 128;
-
-/// What the limit on open files leaves, less some for everything else.
-fn connections_by_open_files() -> usize {
-    match getrlimit(Resource::Nofile).current {
-        Some(files) => usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(64).max(1),
-        None => usize::MAX,
     }
 }

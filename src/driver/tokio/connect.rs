@@ -8,10 +8,9 @@ use ::tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    close_info::CloseInfo, error::Error, head::read_head, open::Opened, stream::Stream, websocket::WebSocket,
-};
+use super::{error::Error, head::read_head, open::Opened, stream::Stream, websocket::WebSocket};
 use crate::{
+    driver::close_info::CloseInfo,
     handshake::{ClientRequest, ConnectError, Url, random_key},
     proto::{Config, Role},
 };

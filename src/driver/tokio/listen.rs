@@ -1,19 +1,18 @@
 //! A listener: accepts TCP, opens connections within its limits, runs a handler for each, and ends them all in order.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-
-use ::tokio::{
-    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
-    select,
-    time::{sleep, sleep_until, timeout},
-};
-use rustix::io::Errno;
+use std::{io, net::SocketAddr, sync::Arc};
 
 use super::{
     accept::{Acceptor, Incoming, spawn_refusal},
     book::Book,
     error::Error,
     websocket::WebSocket,
+};
+use crate::driver::admission::{Fault, Patience, fault};
+use ::tokio::{
+    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
+    select,
+    time::{sleep, sleep_until, timeout},
 };
 
 /// Binds `addr`, with the default limits and terms: see [`Listen`].
@@ -195,11 +194,11 @@ where
     H: Fn(Incoming<TcpStream>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send,
 {
-    let mut patience = PATIENCE_MIN;
+    let mut patience = Patience::default();
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
-                patience = PATIENCE_MIN;
+                patience = Patience::default();
                 // A peer that is gone already has no options to set; its socket says so soon enough.
                 let _ = stream.set_nodelay(true);
                 spawn_one(stream, acceptor.clone(), book, handler.clone(), answers);
@@ -207,8 +206,7 @@ where
             Err(error) => match fault(&error) {
                 Fault::OfOneConnection => {}
                 Fault::OutOfResources => {
-                    sleep(patience).await;
-                    patience = (patience * 2).min(PATIENCE_MAX);
+                    sleep(patience.next()).await;
                 }
                 Fault::OfTheSocket => return Err(error),
             },
@@ -255,28 +253,3 @@ enum Answers {
     /// It may take its time, so that somebody has to look at the clock.
     Later,
 }
-
-/// Whose fault a failure to accept is (catalogue: FT-20..23).
-fn fault(error: &io::Error) -> Fault {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Fault::OutOfResources,
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT | Errno::OPNOTSUPP) => {
-            Fault::OfTheSocket
-        }
-        _ => Fault::OfOneConnection,
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Fault {
-    /// It is gone before we had it: the next one, at once.
-    OfOneConnection,
-    /// Wait for somebody to leave.
-    OutOfResources,
-    OfTheSocket,
-}
-
-/// How long an accept is put off when files or memory have run out: at first,
-const PATIENCE_MIN: Duration = Duration::from_millis(10);
-/// and in the end.
-const PATIENCE_MAX: Duration = Duration::from_secs(1);

@@ -6,7 +6,6 @@
 
 mod accept;
 mod book;
-mod close_info;
 mod connect;
 mod error;
 mod head;
@@ -25,7 +24,6 @@ mod waits;
 mod websocket;
 
 pub use accept::{Acceptor, Incoming};
-pub use close_info::{CloseInfo, Initiator};
 pub use connect::{Connector, connect};
 pub use error::{Error, ErrorKind};
 pub use listen::{Listen, Listener, listen};

@@ -12,7 +12,10 @@ use super::{
     shared::{Shared, now},
     websocket::WebSocket,
 };
-use crate::proto::{Config, Connection, DeflateTerms, Role};
+use crate::{
+    driver::admission::seed,
+    proto::{Config, Connection, DeflateTerms, Role},
+};
 
 #[derive(Debug)]
 pub(super) struct Opened<S> {
@@ -31,7 +34,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         subprotocol: Option<Box<str>>,
         entry: Option<Entry>,
     ) -> Self {
-        let connection = Connection::new(config, role, now(), seed()).with_deflate(deflate);
+        let connection =
+            Connection::new(config, role, now(), with_lent(|lent| seed(&mut lent.outbound.masks)))
+                .with_deflate(deflate);
         let shared = Arc::new(Shared::new(connection, subprotocol));
         let websocket = WebSocket::new(shared.clone());
         if let Some(entry) = &entry {
@@ -58,9 +63,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         ::tokio::spawn(poll_fn(move |cx| pump.poll_to_end(cx)));
         websocket
     }
-}
-
-/// Spreads the pings of connections that open together.
-fn seed() -> u64 {
-    with_lent(|lent| u64::from(u32::from_ne_bytes(lent.outbound.masks.key())))
 }

@@ -16,10 +16,10 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use pin_project_lite::pin_project;
 
 use super::{
-    close_info::CloseInfo,
     pump::{Pump, STEPS_A_TURN, Step},
     shared::Shared,
 };
+use crate::driver::close_info::CloseInfo;
 use crate::proto::CloseCode;
 
 pin_project! {

@@ -13,11 +13,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    close_info::CloseInfo,
     inbox::{Batch, Inbox, Queues},
     lent::with_lent,
     waits::{Ticket, Waits, What},
 };
+use crate::driver::close_info::CloseInfo;
 use crate::proto::{
     Cause, CloseCode, Compression, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
 };

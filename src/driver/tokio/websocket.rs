@@ -11,11 +11,11 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::{
-    close_info::CloseInfo,
     inbox::Batch,
     shared::Shared,
     waits::{Ticket, Wait},
 };
+use crate::driver::close_info::CloseInfo;
 use crate::proto::{CloseCode, Compression, DeflateTerms, Message, Outgoing, SendError, State, Stats};
 
 /// An open WebSocket: receives and sends messages.

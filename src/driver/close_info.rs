@@ -31,7 +31,7 @@ pub enum Initiator {
 }
 
 impl CloseInfo {
-    pub(super) fn new(cause: Cause, clean: bool) -> Self {
+    pub(in crate::driver) fn new(cause: Cause, clean: bool) -> Self {
         let initiator = match &cause {
             Cause::Peer(_) => Initiator::Peer,
             Cause::Eof | Cause::Transport(_) => Initiator::Transport,
