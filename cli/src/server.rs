@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    thread,
     time::Duration,
 };
 
@@ -11,8 +12,13 @@ use framecast::{
     Acceptor, Config, Deflate, Listen, Listener,
     handshake::{Endpoint, OriginPolicy},
     proto::DeflateTermsError,
+    reactor::{Handler, Reactor},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -65,20 +71,55 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Engine {
+    /// Tasks on a tokio runtime.
     Tokio,
+    /// An event loop a thread.
+    Reactor,
 }
 
 impl Options {
-    /// Runs `serve` with a listener that is bound, on as many threads as were asked for.
-    pub(crate) fn serve<F>(self, serve: impl FnOnce(Listener) -> F) -> Result<()>
+    /// Runs `tokio` with a listener that is bound, or `handler` in each loop, on as many threads as were asked for.
+    pub(crate) fn serve<F, H>(
+        self,
+        tokio: impl FnOnce(Listener) -> F,
+        handler: impl Fn(u16) -> H + Sync,
+    ) -> Result<()>
+    where
+        F: Future<Output = io::Result<()>>,
+        H: Handler,
+    {
+        // One connection takes one file: as many as the system lets us have.
+        let files = getrlimit(Resource::Nofile);
+        let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files });
+        match self.engine {
+            Engine::Tokio => self.serve_tokio(tokio),
+            Engine::Reactor => self.serve_reactor(handler),
+        }
+    }
+
+    fn serve_reactor<H: Handler>(self, handler: impl Fn(u16) -> H + Sync) -> Result<()> {
+        let reactor = Reactor::new(self.config()?, self.endpoint()?).threads(self.threads);
+        let bound = reactor.bind(&self.listen).map_err(|error| taken(&self.listen, error))?;
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let remote = bound.remote();
+        thread::spawn(move || {
+            let mut signals = signals.forever();
+            if signals.next().is_some() {
+                remote.shut_down();
+            }
+            if signals.next().is_some() {
+                std::process::exit(1);
+            }
+        });
+        announce(bound.local_addr())?;
+        Ok(bound.run(handler)?)
+    }
+
+    fn serve_tokio<F>(self, serve: impl FnOnce(Listener) -> F) -> Result<()>
     where
         F: Future<Output = io::Result<()>>,
     {
         let listen = Listen::new(Acceptor::new(self.config()?, self.endpoint()?));
-        // One connection takes one file: as many as the system lets us have.
-        let files = getrlimit(Resource::Nofile);
-        let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files });
-        let Engine::Tokio = self.engine;
         let runtime = match self.threads {
             1 => tokio::runtime::Builder::new_current_thread(),
             _ => tokio::runtime::Builder::new_multi_thread(),

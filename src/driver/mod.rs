@@ -4,6 +4,8 @@
 mod admission;
 #[cfg(any(feature = "tokio", feature = "reactor"))]
 mod close_info;
+#[cfg(feature = "reactor")]
+pub mod reactor;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
