@@ -34,7 +34,8 @@ pub struct Refusal {
     /// Whether to name `websocket` as what the endpoint would switch to.
     names_upgrade: bool,
     headers: HeaderMap,
-    body: Bytes,
+    /// Not as `Bytes`: callbacks return this by value, and it is the size of a `Result`.
+    body: Box<[u8]>,
 }
 
 impl Refusal {
@@ -42,8 +43,8 @@ impl Refusal {
     pub fn new(status: StatusCode) -> Self {
         let status = if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
         let body = match status.canonical_reason() {
-            Some(reason) => Bytes::from(format!("{reason}\n")),
-            None => Bytes::new(),
+            Some(reason) => format!("{reason}\n").into_bytes().into(),
+            None => Box::default(),
         };
         Self { status, names_upgrade: false, headers: HeaderMap::new(), body }
     }
@@ -94,7 +95,7 @@ impl Refusal {
     ///
     /// Never put in what the peer sent. Without a `Content-Type` of yours it is called plain text.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
+        self.body = Vec::from(body.into()).into();
         self
     }
 

@@ -11,13 +11,12 @@ use std::{
 use framecast::{
     Acceptor, Config, Connector, Error, ErrorKind, Listen, Message, WebSocket,
     handshake::{Endpoint, Refusal},
-    proto::Cause,
 };
 use http::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, Instant, sleep},
 };
 
 use crate::support::{
@@ -25,51 +24,13 @@ use crate::support::{
     connect, echo, echo_all, frame, raw_frame, response_to, run, settle, watchdog,
 };
 
-/// What is answered to these bytes, whole, and the error that the server's application sees.
-async fn refused(bytes: &[u8]) -> (String, Error) {
-    watchdog();
-    let (ours, theirs) = duplex(64 << 20);
-    let mut peer = Peer::new(theirs);
-    peer.send(bytes).await;
-    let acceptor = acceptor(Config::default());
-    let (result, answer) = tokio::join!(acceptor.handshake(ours), async {
-        peer.half_close().await;
-        String::from_utf8(peer.rest().await).expect("ASCII")
-    });
-    (answer, result.expect_err("refused"))
-}
-
 fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect(answer)
-}
-
-/// The seconds of a refusal's Retry-After.
-fn retry_after(head: &str) -> Option<u32> {
-    head.lines().find_map(|line| line.strip_prefix("retry-after: ")?.parse().ok())
 }
 
 fn request_with(more: &str) -> Vec<u8> {
     let text = std::str::from_utf8(REQUEST).expect("ASCII");
     text.replace("\r\n\r\n", &format!("\r\n{more}\r\n")).into_bytes()
-}
-
-/// RFC 9112 §3 · catalogue: HS-50, HS-51, DS-01
-#[tokio::test]
-async fn a_head_that_is_too_big_is_refused_at_the_limit_and_not_read_further() {
-    let long_line = [b"GET /", &b"x".repeat(1 << 20)[..], b" HTTP/1.1\r\n"].concat();
-    let many_headers: String = (0..10_000).map(|n| format!("h{n}: v\r\n")).collect();
-    let long_name = format!("{}: v\r\n", "n".repeat(64 << 10));
-    let huge = format!("long: {}\r\n", "v".repeat(20 << 20));
-    for (bytes, expected) in [
-        (long_line, 414),
-        (request_with(&many_headers), 431),
-        (request_with(&long_name), 431),
-        (request_with(&huge), 431),
-    ] {
-        let (answer, error) = refused(&bytes).await;
-        assert_eq!(status(&answer), expected);
-        assert_eq!(error.kind(), ErrorKind::Rejected(StatusCode::from_u16(expected).expect("valid")));
-    }
 }
 
 /// What is read and thrown away behind it has a bound: time alone would let a fast peer send gigabytes ·
@@ -146,90 +107,6 @@ async fn who_sends_nothing_is_cut_in_silence_at_the_deadline() {
         assert_eq!(started.elapsed().as_secs(), 10);
     });
     assert_eq!(result.expect_err("refused").kind(), ErrorKind::Timeout);
-}
-
-/// catalogue: HS-70, HS-71, HS-72, V-48
-#[tokio::test]
-async fn nothing_after_a_refused_head_is_looked_at() {
-    let bad_version =
-        String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("Version: 13", "Version: 12");
-    let post = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET", "POST");
-    for (head, expected) in [(bad_version, 426), (post, 405)] {
-        let bytes = [head.as_bytes(), b"GET /admin HTTP/1.1\r\nHost: t\r\n\r\n", REQUEST].concat();
-        let (answer, _) = refused(&bytes).await;
-        assert_eq!(status(&answer), expected);
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-        assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
-    }
-}
-
-/// catalogue: HS-72, HS-73
-#[tokio::test]
-async fn a_right_request_behind_a_refusal_gets_nothing() {
-    watchdog();
-    for _ in 0..1_000 {
-        let (ours, theirs) = duplex(PIPE);
-        let mut peer = Peer::new(theirs);
-        let handshake =
-            tokio::spawn(async move { acceptor(Config::default()).handshake(ours).await.map(drop) });
-        peer.send(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: keep-alive\r\n\r\n").await;
-        assert!(!peer.head().await.starts_with("HTTP/1.1 101"));
-        peer.send(REQUEST).await;
-        peer.half_close().await;
-        let rest = String::from_utf8(peer.rest().await).expect("ASCII");
-        assert!(!rest.contains("HTTP/1.1"), "{rest}");
-        assert!(handshake.await.expect("no panic").is_err());
-    }
-}
-
-/// RFC 6455 §4.1 · catalogue: HS-75
-#[tokio::test]
-async fn frames_in_the_segment_of_the_head_are_delivered() {
-    let many: Vec<u8> = (0..640).flat_map(|_| frame(BINARY, &[7; 100])).collect();
-    let half = frame(TEXT, b"half");
-    for (early, later, count) in [
-        (frame(TEXT, b"hello"), vec![], 1),
-        (half[..3].to_vec(), half[3..].to_vec(), 1),
-        (many[..60_000].to_vec(), many[60_000..].to_vec(), 640),
-    ] {
-        let (ours, theirs) = duplex(PIPE);
-        let running = tokio::spawn(async move { acceptor(Config::default()).run(ours, echo).await });
-        let mut peer = Peer::new(theirs);
-        peer.send(&[REQUEST, &early].concat()).await;
-        assert!(peer.head().await.starts_with("HTTP/1.1 101"));
-        peer.send(&later).await;
-        for _ in 0..count {
-            peer.next().await.expect("an echo");
-        }
-        peer.send(&close(1000, "")).await;
-        assert_eq!(peer.next_close().await, 1000);
-        drop(peer);
-        assert_eq!(running.await.expect("no panic").expect("opened").0, count);
-    }
-}
-
-/// catalogue: HS-76
-#[tokio::test]
-async fn garbage_in_the_segment_of_the_head_is_told_1002_behind_the_101() {
-    let (ours, theirs) = duplex(PIPE);
-    tokio::spawn(async move { acceptor(Config::default()).run(ours, echo).await });
-    let mut peer = Peer::new(theirs);
-    peer.send(&[REQUEST, b"GET / HTTP/1.1\r\n"].concat()).await;
-    assert!(peer.head().await.starts_with("HTTP/1.1 101"));
-    assert_eq!(peer.next_close().await, 1002);
-}
-
-/// catalogue: HS-77
-#[tokio::test]
-async fn an_end_right_behind_the_head_is_one_connection_with_one_end() {
-    let (ours, theirs) = duplex(PIPE);
-    let mut peer = Peer::new(theirs);
-    peer.send(&[REQUEST, &frame(TEXT, b"bye")].concat()).await;
-    peer.half_close().await;
-    let (count, end) = acceptor(Config::default()).run(ours, echo).await.expect("opened");
-    assert_eq!((count, end.cause), (1, Cause::Eof));
-    assert!(peer.head().await.starts_with("HTTP/1.1 101"));
-    assert_eq!(peer.next_text().await, "bye");
 }
 
 /// Nothing is read while the application makes up its mind; the deadline goes on · catalogue: HS-78
@@ -396,114 +273,7 @@ async fn the_application_refuses_with_any_status_and_body() {
     }
 }
 
-/// A client that still sends is not answered with a reset · RFC 6455 §7.1.1 · catalogue: CL-42, HS-70
-#[tokio::test]
-async fn a_refusal_arrives_although_the_client_still_sends() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.expect("a client");
-            tokio::spawn(async move { acceptor(Config::default()).handshake(stream).await.map(drop) });
-        }
-    });
-    for _ in 0..100 {
-        let mut peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-        peer.send(&[b"POST / HTTP/1.1\r\nHost: t\r\n\r\n", &[b'x'; 100_000][..]].concat()).await;
-        let mut answer = Vec::new();
-        peer.half_close().await;
-        peer.stream.read_to_end(&mut answer).await.expect("an end, and not a reset");
-        assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
-    }
-}
-
 // ---- the listener's counts
-
-/// catalogue: HS-53, FT-20
-#[tokio::test]
-async fn a_connection_above_the_cap_is_told_503_and_one_that_leaves_makes_room() {
-    watchdog();
-    let config = Config::builder().connections_max(Some(2)).handshakes_max(Some(10)).build().expect("valid");
-    let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    tokio::spawn(listener.serve(echo_all));
-    let mut first = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-    let _second = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-    // Refused, and in no hurry to leave.
-    let mut lingering = Vec::new();
-    for _ in 0..3 {
-        let mut third = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-        third.send(REQUEST).await;
-        let head = third.head().await.to_ascii_lowercase();
-        assert!(head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: "), "{head}");
-        lingering.push(third);
-    }
-    first.send(&close(1000, "")).await;
-    assert_eq!(first.next_close().await, 1000);
-    assert_eq!(first.rest().await, b"");
-    drop(first);
-    // The server learns of it a moment later.
-    let in_time = timeout(Duration::from_millis(1500), async {
-        loop {
-            let mut next = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-            next.send(REQUEST).await;
-            if next.head().await.starts_with("HTTP/1.1 101") {
-                return;
-            }
-        }
-    });
-    in_time.await.expect("who was refused takes no place");
-}
-
-/// Those who are refused together are not told to come back together · catalogue: HS-53
-#[tokio::test]
-async fn retry_after_is_one_to_four_seconds_and_not_the_same_for_all() {
-    watchdog();
-    let config = Config::builder().connections_max(Some(1)).build().expect("valid");
-    let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    tokio::spawn(listener.serve(echo_all));
-    let _first = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-    let mut told = std::collections::BTreeSet::new();
-    for _ in 0..40 {
-        let mut refused = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-        refused.send(REQUEST).await;
-        let head = refused.head().await.to_ascii_lowercase();
-        assert!(head.starts_with("http/1.1 503 "), "{head}");
-        told.insert(retry_after(&head).expect("a Retry-After"));
-    }
-    assert!(told.len() > 1 && told.iter().all(|seconds| (1..=4).contains(seconds)), "{told:?}");
-}
-
-/// catalogue: DS-02, DS-03, DS-07
-#[tokio::test]
-async fn the_oldest_unfinished_handshakes_are_cut_and_honest_clients_get_in() {
-    watchdog();
-    let config =
-        Config::builder().connections_max(Some(1000)).handshakes_max(Some(10)).build().expect("valid");
-    let listener = Listen::new(acceptor(config)).bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    tokio::spawn(listener.serve(echo_all));
-    let mut silent = Vec::new();
-    for n in 0..100 {
-        let mut peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-        if n % 2 == 0 {
-            peer.send(b"GET / HT").await;
-        }
-        silent.push(peer);
-        if n % 10 == 9 {
-            let mut honest = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-            honest.text("in").await;
-            assert_eq!(honest.next_text().await, "in");
-        }
-    }
-    for peer in &mut silent[..80] {
-        assert_eq!(peer.rest().await, b"", "cut, and told nothing");
-    }
-    let mut youngest = silent.pop().expect("some");
-    youngest.send(REQUEST).await;
-    assert!(youngest.head().await.starts_with("HTTP/1.1 101"), "it sent nothing yet, and is let finish");
-}
 
 // ---- the client
 

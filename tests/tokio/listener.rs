@@ -2,15 +2,14 @@
 
 use std::io;
 
-use framecast::{Config, Incoming, Initiator, Listen, Message, WebSocket};
+use framecast::{Config, Incoming, Listen};
 use tokio::{
     net::TcpStream,
     sync::oneshot,
-    task::JoinHandle,
-    time::{Duration, Instant, timeout},
+    time::{Duration, Instant},
 };
 
-use crate::support::{PING, Peer, REQUEST, TEXT, acceptor, close, echo_all, frame, watchdog};
+use crate::support::{Peer, REQUEST, TEXT, acceptor, close, echo_all, frame, watchdog};
 
 fn listen() -> Listen {
     watchdog();
@@ -38,103 +37,6 @@ async fn a_port_is_shared_where_both_ask_for_it() {
     assert_eq!(listen().bind(addr).await.expect_err("not asked for").kind(), io::ErrorKind::AddrInUse);
 }
 
-/// A server that is started again binds, whatever connections of the last one linger
-#[tokio::test]
-async fn a_port_can_be_bound_again_right_after_a_shutdown() {
-    let (addr, stop, serving) = serve(echo_all).await;
-    let mut peer = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-    stop.send(()).expect("serving");
-    assert_eq!(peer.next_close().await, 1001);
-    peer.send(&close(1001, "")).await;
-    assert_eq!(peer.rest().await, b"");
-    drop(peer);
-    serving.await.expect("no panic").expect("no error");
-    listen().bind(addr).await.expect("TIME_WAIT is no reason");
-}
-
-type Serving = (std::net::SocketAddr, oneshot::Sender<()>, JoinHandle<io::Result<()>>);
-
-async fn serve<H, F>(handler: H) -> Serving
-where
-    H: Fn(WebSocket) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = ()> + Send,
-{
-    let listener = listen().bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        listener.serve_until(stopped, handler).await
-    });
-    (addr, stop, serving)
-}
-
-/// RFC 6455 §7.4.1 · catalogue: FT-40, V-83, HS-53
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shutdown_closes_all_with_1001_behind_what_was_sent_and_handshakes_get_503() {
-    let (addr, stop, serving) = serve(async |mut ws: WebSocket| {
-        while ws.recv().await.is_some() {
-            ws.send(Message::text("last words")).await.expect("open");
-        }
-        let end = ws.closed().await;
-        assert_eq!((end.code.0, end.initiator, end.clean), (1001, Initiator::Local, true));
-    })
-    .await;
-    let mut peers = Vec::new();
-    for _ in 0..50 {
-        let mut peer = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-        peer.text("x").await;
-        peers.push(peer);
-    }
-    for peer in &mut peers {
-        assert_eq!(peer.next_text().await, "last words");
-    }
-    let mut half = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-    half.send(&REQUEST[..20]).await;
-    // It is accepted behind all others: one more that opens has been accepted behind it.
-    peers.push(Peer::open(TcpStream::connect(addr).await.expect("a server")).await);
-    let started = Instant::now();
-    stop.send(()).expect("serving");
-    let head = half.head().await.to_ascii_lowercase();
-    assert!(head.starts_with("http/1.1 503 ") && head.contains("\r\nretry-after: "), "{head}");
-    drop(half);
-    for mut peer in peers {
-        assert_eq!(peer.next_close().await, 1001);
-        peer.send(&close(1001, "")).await;
-        assert_eq!(peer.rest().await, b"");
-    }
-    serving.await.expect("no panic").expect("no error");
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    assert!(TcpStream::connect(addr).await.is_err(), "nobody listens any more");
-}
-
-/// catalogue: FT-43
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shutdown_returns_in_time_though_peers_neither_read_nor_answer() {
-    let (addr, stop, serving) = serve(async |ws: WebSocket| {
-        // Fills the kernel's buffers.
-        while ws.send(Message::binary(vec![0; 100_000])).await.is_ok() {}
-        std::future::pending().await
-    })
-    .await;
-    let mut peers = Vec::new();
-    for _ in 0..20 {
-        peers.push(Peer::open(TcpStream::connect(addr).await.expect("a server")).await);
-    }
-    let started = Instant::now();
-    stop.send(()).expect("serving");
-    timeout(Duration::from_secs(9), serving).await.expect("in time").expect("no panic").expect("no error");
-    assert!(started.elapsed() > Duration::from_secs(4), "they had their time: {:?}", started.elapsed());
-}
-
-/// catalogue: FT-41
-#[tokio::test]
-async fn a_shutdown_with_nobody_there_returns_at_once() {
-    let (_, stop, serving) = serve(echo_all).await;
-    stop.send(()).expect("serving");
-    timeout(Duration::from_secs(1), serving).await.expect("at once").expect("no panic").expect("no error");
-}
-
 /// The socket of a free `WebSocket` is the listener's too · catalogue: FT-40
 #[tokio::test]
 async fn a_shutdown_reaches_connections_that_were_accepted_and_moved_elsewhere() {
@@ -160,27 +62,6 @@ async fn a_shutdown_reaches_connections_that_were_accepted_and_moved_elsewhere()
     assert_eq!(peer.rest().await, b"");
     drop(peer);
     serving.await.expect("no panic").expect("no error");
-}
-
-/// A connect and close storm leaves a listener that listens · catalogue: DS-04
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_of_connects_and_resets_leaves_the_listener_alive() {
-    let (addr, stop, serving) = serve(echo_all).await;
-    for n in 0..500 {
-        let peer = Peer::new(TcpStream::connect(addr).await.expect("a server"));
-        if n % 2 == 0 { peer.reset() } else { drop(peer) }
-    }
-    let mut peer = Peer::open(TcpStream::connect(addr).await.expect("a server")).await;
-    let ping = peer.frame(PING, b"");
-    peer.send(&ping).await;
-    assert!(peer.next().await.is_some());
-    drop(peer);
-    stop.send(()).expect("serving");
-    timeout(Duration::from_secs(5), serving)
-        .await
-        .expect("nobody is left")
-        .expect("no panic")
-        .expect("no error");
 }
 
 /// A handler that panics before it answers gives its client 500, one that drops the request too, one that does not answer

@@ -2,8 +2,6 @@
 //!
 //! One process serves and attacks, so the tests take turns: resident memory is the whole process's.
 
-#![cfg(feature = "tokio")]
-
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -15,7 +13,18 @@ use std::{
 use framecast::{
     Acceptor, CloseCode, CloseInfo, Config, Endpoint, Initiator,
     proto::{Cause, Limit, LimitError, ProtocolError},
+    reactor::{Handler, Reactor, Received, WebSocket},
 };
+
+use crate::ENGINE;
+
+/// What moves the bytes.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "a binary is for one of them")]
+pub(crate) enum Engine {
+    Tokio,
+    Reactor,
+}
 
 /// catalogue: DS-11 · RFC 6455 §10.4
 #[test]
@@ -200,6 +209,38 @@ fn run_attack(act: impl FnOnce(&mut Peer) -> std::io::Result<()>, reads: bool) -
 
 /// A server with the default limits, and with compression; tells how each connection ended.
 fn serve() -> (SocketAddr, mpsc::Receiver<CloseInfo>) {
+    let config = Config::builder();
+    #[cfg(feature = "deflate")]
+    let config = config.deflate(framecast::Deflate::default());
+    let config = config.build().expect("sound");
+    match ENGINE {
+        Engine::Tokio => serve_tokio(config),
+        Engine::Reactor => {
+            let (info_to, info_from) = mpsc::channel();
+            let bound = Reactor::new(config, Endpoint::new()).bind("127.0.0.1:0").expect("a free port");
+            let addr = bound.local_addr();
+            thread::spawn(move || bound.run(|_| Echo(info_to.clone())));
+            (addr, info_from)
+        }
+    }
+}
+
+struct Echo(mpsc::Sender<CloseInfo>);
+
+impl Handler for Echo {
+    type Data = ();
+
+    fn message(&mut self, ws: &mut WebSocket<'_, ()>, message: Received<'_>) {
+        let _ = ws.send(message);
+    }
+
+    fn close(&mut self, _: &mut WebSocket<'_, ()>, end: CloseInfo) {
+        // The test may be over.
+        let _ = self.0.send(end);
+    }
+}
+
+fn serve_tokio(config: Config) -> (SocketAddr, mpsc::Receiver<CloseInfo>) {
     let (addr_to, addr_from) = mpsc::channel();
     let (info_to, info_from) = mpsc::channel();
     thread::spawn(move || {
@@ -207,10 +248,7 @@ fn serve() -> (SocketAddr, mpsc::Receiver<CloseInfo>) {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addr_to.send(listener.local_addr().expect("bound")).expect("the test waits");
-            let config = Config::builder();
-            #[cfg(feature = "deflate")]
-            let config = config.deflate(framecast::Deflate::default());
-            let acceptor = Acceptor::new(config.build().expect("sound"), Endpoint::new());
+            let acceptor = Acceptor::new(config, Endpoint::new());
             while let Ok((stream, _)) = listener.accept().await {
                 let ended = acceptor
                     .run(stream, |mut ws| async move {

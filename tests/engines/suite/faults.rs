@@ -1,0 +1,56 @@
+//! Slow handlers, and writes that fail.
+
+use std::time::Duration;
+
+use framecast::{Config, proto::Cause};
+use tokio::net::TcpStream;
+
+use super::{
+    peer::{PING, PONG, Peer, TEXT, close, frame},
+    server::Server,
+};
+
+/// A handler that takes its time is nobody's fault but ours: nobody is cut for what came meanwhile · catalogue: FT-11, FT-62
+#[tokio::test]
+async fn a_slow_handler_costs_no_peer_its_life_and_is_counted() {
+    let config = Config::builder()
+        .ping_every(Some(Duration::from_millis(200)))
+        .pong_within(Duration::from_millis(200))
+        .build()
+        .expect("valid");
+    let mut server = Server::with_config(config);
+    let mut peer = server.open().await;
+    let mut bystander = server.open().await;
+    peer.text("sleep 1500").await;
+    tokio::join!(answer_three_pings(&mut peer), answer_three_pings(&mut bystander));
+    assert!(!server.has_another_end());
+    if let Some(remote) = server.remote() {
+        let numbers = remote.numbers();
+        assert!(
+            numbers.slow_turns >= 1 && numbers.longest_turn >= Duration::from_millis(1500),
+            "{numbers:?}"
+        );
+    }
+}
+
+async fn answer_three_pings(peer: &mut Peer<TcpStream>) {
+    for _ in 0..3 {
+        let (opcode, payload) = peer.next().await.expect("a ping");
+        assert_eq!(opcode, PING);
+        peer.send(&frame(PONG, &payload)).await;
+    }
+}
+
+/// What the peer had sent before its reset, or before we found that we cannot write, is still handed over · catalogue: RT-03
+#[tokio::test]
+async fn what_came_before_a_failed_write_is_received() {
+    let mut server = Server::start();
+    for _ in 0..50 {
+        let mut peer = server.open().await;
+        peer.send(&[frame(TEXT, b"one"), frame(TEXT, b"two"), close(4000, "bye")].concat()).await;
+        // Our answers will meet a closed socket.
+        drop(peer);
+        let (count, end) = server.end().await;
+        assert!(count == 2 || matches!(end.cause, Cause::Transport(_)), "{count}: {end}");
+    }
+}
