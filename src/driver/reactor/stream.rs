@@ -49,9 +49,10 @@ impl Stream {
         retried(|| self.tcp.read(buffer))
     }
 
-    /// Whether a read that is shorter than its buffer says that there is no more.
+    /// Whether a read that is shorter than its buffer, or a write that is shorter than its bytes, says that there is no more to be had
+    /// for now. With TLS it speaks of rustls' buffers.
     #[inline]
-    pub(super) fn short_read_is_all(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         #[cfg(feature = "reactor-tls")]
         return self.tls.is_none();
         #[cfg(not(feature = "reactor-tls"))]
@@ -60,7 +61,7 @@ impl Stream {
 
     /// Reads into the rest of a large message; `None` if it must go by the shared buffer.
     pub(super) fn read_into(&mut self, target: &mut Target<'_>) -> Option<io::Result<usize>> {
-        if !self.short_read_is_all() {
+        if !self.is_plain() {
             return None;
         }
         let mut room = target.buffer();

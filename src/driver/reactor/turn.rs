@@ -31,7 +31,7 @@ impl<H: Handler> EventLoop<H> {
             match read {
                 Read::Some(bytes, may_be_more) => {
                     share = share.saturating_sub(bytes);
-                    if !may_be_more && stream.short_read_is_all() && !closed {
+                    if !may_be_more && stream.is_plain() && !closed {
                         break;
                     }
                     if share == 0 {
@@ -354,7 +354,7 @@ pub(super) fn flush<D>(world: &mut World<D>, index: usize) -> bool {
             Ok(written) => {
                 transmit.wrote(written);
                 // The socket is full, and will say when it is no more.
-                if written < offered {
+                if written < offered && stream.is_plain() {
                     return false;
                 }
             }
