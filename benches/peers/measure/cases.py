@@ -16,6 +16,7 @@ class Case:
     text: bool = False
     deflate: bool = False  # offered by the load, without context takeover
     mark_accept: float | None = None  # where `accept` has another mark than `run`
+    mark_reactor: float | None = None  # to a floor of its own, over mio
 
     @property
     def is_memory(self):
@@ -46,26 +47,32 @@ class Case:
 
     def mark_of(self, server):
         """Ours alone have one."""
-        return {"framecast-run": self.mark, "framecast-deflate": self.mark, "framecast-accept": self.mark_accept}.get(server)
+        return {"framecast-run": self.mark, "framecast-deflate": self.mark, "framecast-accept": self.mark_accept,
+                "framecast-reactor": self.mark_reactor}.get(server)
+
+    def floor_of(self, server):
+        """What a server's ratio is told to: the reactor's to what mio itself takes."""
+        on_mio = {"floor-tokio": "floor-mio", "floor-handshake": "floor-mio-handshake"}
+        return on_mio.get(self.floor, self.floor) if server == "framecast-reactor" else self.floor
 
 
 CASES = [
     Case("p32-20b", "100 connections, 32 binary messages of 20 B in flight on each", "echo",
-         connections=100, depth=32, size=20, floor="floor-tokio", mark=1.25),
+         connections=100, depth=32, size=20, floor="floor-tokio", mark=1.25, mark_reactor=1.2),
     Case("p1-125b", "100 connections, 1 binary message of 125 B in flight on each", "echo",
-         connections=100, depth=1, size=125, floor="floor-tokio", mark=1.15),
+         connections=100, depth=1, size=125, floor="floor-tokio", mark=1.15, mark_reactor=1.03),
     Case("p8-1k", "100 connections, 8 text messages of 1 KiB in flight on each", "echo",
-         connections=100, depth=8, size=1 << 10, text=True, floor="floor-tokio", mark=1.35),
+         connections=100, depth=8, size=1 << 10, text=True, floor="floor-tokio", mark=1.35, mark_reactor=1.25),
     Case("p4-16k", "10 connections, 4 binary messages of 16 KiB in flight on each", "echo",
-         connections=10, depth=4, size=16 << 10, floor="floor-tokio", mark=0.95),
+         connections=10, depth=4, size=16 << 10, floor="floor-tokio", mark=0.95, mark_reactor=1.15),
     Case("p2-1m", "2 connections, 2 binary messages of 1 MiB in flight on each", "echo",
-         connections=2, depth=2, size=1 << 20, floor="floor-tokio", mark=0.9),
+         connections=2, depth=2, size=1 << 20, floor="floor-tokio", mark=0.9, mark_reactor=1.4),
     Case("p1-1k-deflate", "100 connections, 1 text message of 1 KiB in flight on each, compressed both ways", "echo",
          connections=100, depth=1, size=1 << 10, text=True, deflate=True, floor="bun-deflate", mark=0.7),
     Case("handshake", "32 clients that connect, are answered, and leave", "handshake",
-         connections=32, floor="floor-handshake", mark=1.1),
+         connections=32, floor="floor-handshake", mark=1.1, mark_reactor=1.05),
     Case("idle", "5,000 connections, after one message each way on each", "idle",
-         connections=5000, floor="floor-lent", mark=1.2, mark_accept=1.7),
+         connections=5000, floor="floor-lent", mark=1.2, mark_accept=1.7, mark_reactor=0.25),
 ]
 
 

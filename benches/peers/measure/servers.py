@@ -32,7 +32,8 @@ class Server:
         match self.kind:
             case "framecast":
                 deflate = ["--deflate"] if self.compresses else []
-                return [paths.framecast, "echo", "--listen", "127.0.0.1:0", "--origin", "any", *deflate]
+                engine = "reactor" if self.name == "framecast-reactor" else "tokio"
+                return [paths.framecast, "echo", "--engine", engine, "--listen", "127.0.0.1:0", "--origin", "any", *deflate]
             case "node":
                 return ["node", paths.node / "node-ws.mjs", *(["deflate"] if self.compresses else [])]
             case "bun":
@@ -49,6 +50,8 @@ SERVERS = [
     Server("framecast-run", ALL, "framecast"),
     Server("framecast-accept", ALL),
     Server("floor-mio", ECHO),
+    Server("floor-mio-handshake", HANDSHAKE),
+    Server("framecast-reactor", ALL, "framecast"),
     Server("tungstenite-forward", ECHO),
     Server("tungstenite-send", ALL),
     Server("tungstenite-batched", ECHO),

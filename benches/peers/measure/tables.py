@@ -23,7 +23,7 @@ def _print_summary(cases, rounds):
     # A dictionary, for its order.
     names = {name: None for case in cases for turns in rounds[case.name] for name in turns}
     names = sorted(names, key=lambda name: not name.startswith("floor-"))
-    print("\nThe medians: CPU time beside the floor's of the same round; of `idle`, KiB of RSS a connection.\n")
+    print("\nThe medians: CPU time beside the floor's of the same round, `framecast-reactor` beside mio's; of `idle`, KiB of RSS a connection.\n")
     _row("server", *(f"`{case.name}`" for case in cases))
     _row("---", *("--:" for _ in cases))
     for name in names:
@@ -67,8 +67,8 @@ def _figures(case, name, rounds):
 
 def _ratios(case, name, rounds):
     """To the floor of the same round: what drifts from round to round has met both."""
-    return [case.figure(turns[name]) / case.figure(turns[case.floor])
-            for turns in rounds if name in turns and case.floor in turns]
+    return [case.figure(turns[name]) / case.figure(turns[case.floor_of(name)])
+            for turns in rounds if name in turns and case.floor_of(name) in turns]
 
 
 def _trust(values):

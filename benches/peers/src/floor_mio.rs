@@ -8,6 +8,8 @@ use mio::{
 };
 use slab::Slab;
 
+use crate::floor::SWITCHING_PROTOCOLS;
+
 const BUFFER_BYTES: usize = 256 << 10;
 const LISTENER: Token = Token(usize::MAX);
 
@@ -17,7 +19,21 @@ struct Connection {
     unsent: Vec<u8>,
 }
 
-pub(crate) fn serve(listener: std::net::TcpListener) -> io::Result<()> {
+/// The floor of an echo.
+pub(crate) fn echo(listener: std::net::TcpListener) -> io::Result<()> {
+    serve(listener, Connection::turn)
+}
+
+/// The floor of an opening handshake: accept, read, a fixed answer, close.
+pub(crate) fn handshake(listener: std::net::TcpListener) -> io::Result<()> {
+    serve(listener, Connection::answer)
+}
+
+/// `turn` says whether a connection goes on.
+fn serve(
+    listener: std::net::TcpListener,
+    turn: fn(&mut Connection, &mut [u8]) -> io::Result<bool>,
+) -> io::Result<()> {
     let mut listener = TcpListener::from_std(listener);
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -37,7 +53,7 @@ pub(crate) fn serve(listener: std::net::TcpListener) -> io::Result<()> {
             let Token(key) = event.token();
             // What ended earlier in this turn may still have an event in it.
             let Some(connection) = connections.get_mut(key) else { continue };
-            if !matches!(connection.turn(&mut buffer), Ok(true)) {
+            if !matches!(turn(connection, &mut buffer), Ok(true)) {
                 connections.remove(key);
             }
         }
@@ -81,6 +97,22 @@ impl Connection {
                 return Ok(true);
             }
         }
+    }
+}
+
+impl Connection {
+    /// A head that is whole is answered; one that is not is waited for. `unsent` is what was read of it.
+    fn answer(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        let read = match self.stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            read => read?,
+        };
+        self.unsent.extend_from_slice(&buffer[..read]);
+        if !self.unsent.ends_with(b"\r\n\r\n") {
+            return Ok(read > 0);
+        }
+        self.stream.write_all(SWITCHING_PROTOCOLS)?;
+        Ok(false)
     }
 }
 

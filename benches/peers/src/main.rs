@@ -32,7 +32,8 @@ type Serve = fn(std::net::TcpListener) -> io::Result<()>;
 
 const SERVERS: &[(&str, Serve)] = &[
     ("floor-tokio", |listener| on_tokio(listener, floor::echo)),
-    ("floor-mio", floor_mio::serve),
+    ("floor-mio", floor_mio::echo),
+    ("floor-mio-handshake", floor_mio::handshake),
     ("floor-lent", |listener| on_tokio(listener, floor::echo_lent)),
     ("floor-handshake", |listener| on_tokio(listener, floor::handshake)),
     ("framecast-accept", |listener| on_tokio(listener, ours::accept)),
