@@ -27,8 +27,8 @@
 //! # Tiers
 //!
 //! What is re-exported here is meant to stay. The rest of [`proto`] and [`handshake`] is for those who write a driver or a
-//! simulator, and may change with a minor version until 1.0. The feature `tls` gives the client `wss://`; the driver runs on
-//! Unix.
+//! simulator, and may change with a minor version until 1.0. The feature `tls` gives the client `wss://`, `reactor-tls` the
+//! reactor's server; the drivers run on Unix.
 
 pub mod driver;
 pub mod handshake;
