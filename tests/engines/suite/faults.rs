@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use framecast::{Config, proto::Cause};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::{
@@ -53,4 +54,28 @@ async fn what_came_before_a_failed_write_is_received() {
         let (count, end) = server.end().await;
         assert!(count == 2 || matches!(end.cause, Cause::Transport(_)), "{count}: {end}");
     }
+}
+
+/// TCP's urgent data wakes up whoever waits to read, and then there is nothing to be read: an urgent byte is no byte of the
+/// stream. The kernel tells of it whatever state we are in.
+#[tokio::test]
+async fn a_wake_up_for_nothing_changes_nothing() {
+    const MESSAGES: usize = 50;
+    let mut server = Server::start();
+    let turns = |server: &Server| server.remote().map_or(0, |remote| remote.numbers().turns);
+    let mut peer = server.open().await;
+    let (hello, before) = (frame(TEXT, b"hello"), turns(&server));
+    for _ in 0..MESSAGES {
+        // One that overtakes another would turn that into a byte of the stream.
+        SockRef::from(&peer.stream).send_out_of_band(b"!").expect("it is sent");
+        peer.send(&hello).await;
+        assert_eq!(peer.next_text().await, "hello");
+    }
+    // One for the byte, one for the message, and one for each time that the socket can be written to again.
+    let took = turns(&server) - before;
+    assert!(took <= 4 * MESSAGES as u64, "{took} turns");
+    assert!(!server.has_another_end());
+    peer.send(&close(1000, "")).await;
+    assert_eq!(peer.next_close().await, 1000);
+    assert_eq!(server.end().await.0, MESSAGES);
 }
