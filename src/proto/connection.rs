@@ -20,6 +20,7 @@ use super::{
     message::{Compression, Control, Event, Message, Outgoing, Payload, Text},
     outbox::{Body, Outbound, Outbox},
     partial::{Inbound, Target},
+    prepared::{self, PreparedMessage},
     receiver::{Found, Receiver, Rules, check_text},
     short::Short,
     stats::Stats,
@@ -309,7 +310,7 @@ impl Connection {
     pub fn send_with<'m>(
         &mut self,
         message: impl Into<Outgoing<'m>>,
-        compression: Compression,
+        mut compression: Compression,
         lent: &mut Outbound,
     ) -> Result<Admission, SendError> {
         if !matches!(self.closing, Closing::Open) && !self.may_answer() {
@@ -320,6 +321,13 @@ impl Connection {
             Outgoing::Binary(bytes) => (OpCode::Binary, Body::Borrowed(bytes)),
             Outgoing::Owned(Message::Text(text)) => (OpCode::Text, Body::Owned(text.into())),
             Outgoing::Owned(Message::Binary(bytes)) => (OpCode::Binary, Body::Owned(bytes)),
+            Outgoing::Prepared(prepared) if self.role == Role::Server => {
+                return self.send_prepared(prepared, lent);
+            }
+            Outgoing::Prepared(prepared) => {
+                compression = prepared.compression();
+                (prepared::opcode(prepared.kind()), Body::Borrowed(prepared.payload()))
+            }
         };
         let key = (self.role == Role::Client).then(|| lent.masks.key());
         let outbox = self.outbox.get_or_insert_with(|| lent.borrow());
@@ -337,6 +345,46 @@ impl Connection {
         self.counts.messages_sent += 1;
         let low = outbox.queued_bytes() <= self.config.outbox_bytes_low;
         Ok(if low { Admission::Below } else { Admission::Above })
+    }
+
+    /// The same bytes for everybody: nothing is encoded or compressed for this connection alone.
+    #[inline]
+    fn send_prepared(
+        &mut self,
+        prepared: &PreparedMessage,
+        lent: &mut Outbound,
+    ) -> Result<Admission, SendError> {
+        let outbox = self.outbox.get_or_insert_with(|| lent.borrow());
+        if !outbox.admits(prepared.payload().len(), false, &self.config) {
+            return Err(SendError::Full);
+        }
+        let deflated = match self.deflate.map(|terms| terms.of_sender(Role::Server)) {
+            Some((window_bits, false)) => {
+                let policy = self.config.deflate.unwrap_or_default();
+                prepared.deflated(window_bits, policy, &mut lent.deflaters)
+            }
+            _ => None,
+        };
+        outbox.push_encoded(deflated.unwrap_or(prepared.frame()));
+        self.counts.messages_sent += 1;
+        let low = outbox.queued_bytes() <= self.config.outbox_bytes_low;
+        Ok(if low { Admission::Below } else { Admission::Above })
+    }
+
+    /// Takes back up to `messages` of those that were queued last and have not begun to leave; one frame stays in any case. How
+    /// many it was.
+    pub(crate) fn retract(&mut self, messages: usize) -> usize {
+        if !matches!(self.closing, Closing::Open) {
+            return 0;
+        }
+        let taken = self.outbox.as_mut().map_or(0, |outbox| outbox.retract(messages));
+        self.counts.messages_sent -= taken as u64;
+        taken
+    }
+
+    /// Messages and bytes of the outbox, as [`stats`](Self::stats) has them.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        self.outbox.as_ref().map_or((0, 0), |outbox| (outbox.queued_messages(), outbox.queued_bytes()))
     }
 
     /// Whether [`send`](Self::send) would admit a message of this many bytes, as far as the outbox is concerned.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::{closing::Cause, outbox::SPLICE_MIN, utf8::Utf8Bytes};
+use super::{closing::Cause, outbox::SPLICE_MIN, prepared::PreparedMessage, utf8::Utf8Bytes};
 
 /// What [`Connection::receive`](super::Connection::receive) found.
 ///
@@ -177,6 +177,8 @@ pub enum Outgoing<'m> {
     Binary(&'m [u8]),
     /// Either, owned.
     Owned(Message),
+    /// Either, encoded already, for many.
+    Prepared(&'m PreparedMessage),
 }
 
 /// Whether a message is compressed, where permessage-deflate is in use; where it is not, nothing is. A message that compressing
@@ -323,6 +325,12 @@ impl<'m> From<&'m [u8]> for Outgoing<'m> {
 impl From<Message> for Outgoing<'_> {
     fn from(message: Message) -> Self {
         Self::Owned(message)
+    }
+}
+
+impl<'m> From<&'m PreparedMessage> for Outgoing<'m> {
+    fn from(message: &'m PreparedMessage) -> Self {
+        Self::Prepared(message)
     }
 }
 

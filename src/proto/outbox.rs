@@ -136,6 +136,44 @@ impl Outbox {
         self.push_frame(opcode, 0, body, key);
     }
 
+    /// Queues a frame that is encoded already, and shared: a large one is not copied.
+    #[inline]
+    pub(super) fn push_encoded(&mut self, frame: &Bytes) {
+        let len = frame.len();
+        if len >= SPLICE_MIN {
+            self.splices.push_back(Splice { cork_before: self.cork_tail, payload: frame.clone() });
+            self.cork_tail = 0;
+        } else {
+            self.cork.extend_from_slice(frame);
+            self.cork_tail += len;
+        }
+        self.frames.push_back(len);
+        self.queued += len;
+    }
+
+    /// Takes back up to `frames` of the frames that were queued last, but none that has begun and never all that wait: a
+    /// connection whose socket is full keeps something to write, by which it is known to stall. How many it was.
+    pub(super) fn retract(&mut self, frames: usize) -> usize {
+        let frames = frames.min(self.frames.len().saturating_sub(1));
+        for _ in 0..frames {
+            let Some(mut left) = self.frames.pop_back() else { break };
+            self.queued -= left;
+            while left > 0 {
+                let of_cork = left.min(self.cork_tail);
+                self.cork.truncate(self.cork.len() - of_cork);
+                self.cork_tail -= of_cork;
+                left -= of_cork;
+                if left > 0 {
+                    let Some(splice) = self.splices.pop_back() else { break };
+                    debug_assert!(left >= splice.payload.len(), "a splice is of one frame");
+                    left -= splice.payload.len();
+                    self.cork_tail = splice.cork_before;
+                }
+            }
+        }
+        frames
+    }
+
     /// Queues one frame that is a whole message, compressed (RFC 7692 §6).
     pub(super) fn push_compressed(&mut self, opcode: OpCode, payload: &[u8], key: Option<[u8; 4]>) {
         self.push_frame(opcode, RSV1, Body::Borrowed(payload), key);
@@ -370,7 +408,7 @@ fn frame_len(payload_len: usize, masked: bool) -> usize {
     payload_len.saturating_add(header + if masked { 4 } else { 0 })
 }
 
-fn header(opcode: OpCode, rsv1: bool, payload_len: usize, mask: Option<[u8; 4]>) -> FrameHeader {
+pub(super) fn header(opcode: OpCode, rsv1: bool, payload_len: usize, mask: Option<[u8; 4]>) -> FrameHeader {
     FrameHeader { fin: true, rsv1, opcode, mask, payload_len: payload_len as u64, minimal: true }
 }
 
