@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`proto`] | RFC 6455 §5–§8 as a state machine: bytes in, events out; messages in, bytes out; time in, deadlines out |
 //! | [`handshake`] | RFC 6455 §4, both roles: a head in, a typed request or response out |
+//! | [`broadcast`] | one message to many: topics, slow readers, history, presence |
 //! | [`driver`] | what moves the bytes; over tokio with the default feature `tokio`, over mio with `reactor` |
 //!
 //! An echo server with everything on that is on by default:
@@ -30,6 +31,7 @@
 //! simulator, and may change with a minor version until 1.0. The feature `tls` gives the client `wss://`, `reactor-tls` the
 //! reactor's server; the drivers run on Unix.
 
+pub mod broadcast;
 pub mod driver;
 pub mod handshake;
 pub mod proto;

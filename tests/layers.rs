@@ -8,8 +8,8 @@ use std::{fs, path::Path};
 const ARROWS: [(&str, &[&str]); 4] = [
     ("proto", &[]),
     ("handshake", &["proto"]),
-    ("driver", &["proto", "handshake"]),
-    ("broadcast", &["proto", "driver"]),
+    ("broadcast", &["proto"]),
+    ("driver", &["proto", "handshake", "broadcast"]),
 ];
 /// Those in `driver/` that must not know of each other.
 const DRIVERS: [&str; 2] = ["tokio", "reactor"];

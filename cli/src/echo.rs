@@ -8,7 +8,7 @@ use framecast::{
 use crate::server::{Options, Result, stopped};
 
 pub(crate) fn run(options: Options) -> Result<()> {
-    options.serve(|listener| async { listener.serve_until(stopped()?, echo).await }, |_| Echo)
+    options.serve(None, |listener| async { listener.serve_until(stopped()?, echo).await }, |_| Echo)
 }
 
 async fn echo(mut ws: WebSocket) {

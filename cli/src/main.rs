@@ -4,6 +4,7 @@ mod bench;
 mod connect;
 mod echo;
 mod failure;
+mod relay;
 mod server;
 mod show;
 
@@ -29,6 +30,8 @@ enum Command {
     Connect(Box<connect::Options>),
     /// Answer each message to its sender.
     Echo(server::Options),
+    /// Send each message to every connection, the sender's too; who is too slow to read is disconnected.
+    Relay(server::Options),
     /// Load a server, check what it says, and tell what it took.
     #[command(subcommand)]
     Bench(bench::Scenario),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Connect(options) => connect::run(*options),
         Command::Echo(options) => echo::run(options).map_err(failure::Failure::from),
+        Command::Relay(options) => relay::run(options).map_err(failure::Failure::from),
         Command::Bench(scenario) => bench::run(scenario).map_err(failure::Failure::from),
     };
     match result {

@@ -10,6 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use framecast::{
     Acceptor, Config, Deflate, Listen, Listener,
+    broadcast::Topics,
     handshake::{Endpoint, OriginPolicy},
     proto::DeflateTermsError,
     reactor::{Handler, Reactor},
@@ -78,9 +79,11 @@ enum Engine {
 }
 
 impl Options {
-    /// Runs `tokio` with a listener that is bound, or `handler` in each loop, on as many threads as were asked for.
+    /// Runs `tokio` with a listener that is bound, or `handler` in each loop, on as many threads as were asked for; a loop's
+    /// connections take part in `topics`.
     pub(crate) fn serve<F, H>(
         self,
+        topics: Option<&Topics>,
         tokio: impl FnOnce(Listener) -> F,
         handler: impl Fn(u16) -> H + Sync,
     ) -> Result<()>
@@ -93,12 +96,19 @@ impl Options {
         let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files });
         match self.engine {
             Engine::Tokio => self.serve_tokio(tokio),
-            Engine::Reactor => self.serve_reactor(handler),
+            Engine::Reactor => self.serve_reactor(topics, handler),
         }
     }
 
-    fn serve_reactor<H: Handler>(self, handler: impl Fn(u16) -> H + Sync) -> Result<()> {
-        let reactor = Reactor::new(self.config()?, self.endpoint()?).threads(self.threads);
+    fn serve_reactor<H: Handler>(
+        self,
+        topics: Option<&Topics>,
+        handler: impl Fn(u16) -> H + Sync,
+    ) -> Result<()> {
+        let mut reactor = Reactor::new(self.config()?, self.endpoint()?).threads(self.threads);
+        if let Some(topics) = topics {
+            reactor = reactor.topics(topics);
+        }
         let bound = reactor.bind(&self.listen).map_err(|error| taken(&self.listen, error))?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let remote = bound.remote();

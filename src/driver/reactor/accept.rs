@@ -152,6 +152,7 @@ impl<H: Handler> EventLoop<H> {
             serial,
             admitted,
             flags: Flags::default(),
+            member: None,
             data: H::Data::default(),
         });
         add(&self.mailbox.counts.handshakes, 1);

@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token, event::Event, net::TcpListener};
 use super::{
     accept::Accepting,
     handler::Handler,
+    members::Members,
     remote::{Command, Mailbox, SLOW_TURN, add},
     slot::{Key, Phase, Slot},
     websocket::WebSocket,
@@ -19,6 +20,7 @@ use super::{
     world::{NOBODY, World},
 };
 use crate::{
+    broadcast::{Shard, Topics},
     driver::close_info::CloseInfo,
     proto::{Cause, CloseCode, Inbound},
 };
@@ -35,6 +37,11 @@ pub(super) struct EventLoop<H: Handler> {
     pub(super) again: Vec<Key>,
     pub(super) accepting: Accepting,
     pub(super) mailbox: Arc<Mailbox>,
+    topics: Option<Topics>,
+    /// Our part of them,
+    shard: Option<Box<Shard<Key>>>,
+    /// which has more to do than one turn's share.
+    shard_has_more: bool,
     /// By when the last are cut, once we are shutting down.
     stops_by: Option<Instant>,
     /// Used anew each turn.
@@ -67,9 +74,23 @@ impl<H: Handler> EventLoop<H> {
             again: Vec::new(),
             accepting,
             mailbox,
+            topics: None,
+            shard: None,
+            shard_has_more: false,
             stops_by: None,
             scratch: Scratch::default(),
         }
+    }
+
+    /// Takes part in `topics`.
+    pub(super) fn with_topics(mut self, topics: Option<&Topics>) -> Self {
+        let mailbox = self.mailbox.clone();
+        self.topics = topics.cloned();
+        self.shard = topics.map(|topics| {
+            let inbox = topics.attach(Box::new(move || mailbox.wake()));
+            Box::new(Shard::new(topics, inbox))
+        });
+        self
     }
 
     /// Runs until it is shut down.
@@ -91,6 +112,9 @@ impl<H: Handler> EventLoop<H> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
+            if let Some(shard) = &self.shard {
+                shard.inbox().wakes();
+            }
             let began = Instant::now();
             self.world.now = began;
             self.turn(&events)?;
@@ -106,10 +130,13 @@ impl<H: Handler> EventLoop<H> {
 
     /// How long nobody needs us if nothing happens.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        if !self.again.is_empty() || self.accepting.has_more() {
+        let shard = self.shard.as_deref();
+        let shard_is_busy = self.shard_has_more || shard.is_some_and(|shard| !shard.inbox().sleeps());
+        if shard_is_busy || !self.again.is_empty() || self.accepting.has_more() {
             return Some(Duration::ZERO);
         }
-        let next = [self.wheel.next(), self.accepting.waits_until(), self.stops_by];
+        let of_shard = shard.and_then(|shard| shard.poll_timeout());
+        let next = [self.wheel.next(), self.accepting.waits_until(), self.stops_by, of_shard];
         next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -136,7 +163,15 @@ impl<H: Handler> EventLoop<H> {
         }
         self.fire();
         self.settle_dirty();
+        self.publish();
         Ok(())
+    }
+
+    /// Gives members what was published to them.
+    fn publish(&mut self) {
+        let Some(shard) = &mut self.shard else { return };
+        self.shard_has_more = shard.work(self.world.now, &mut Members(&mut self.world), MEMBERS_A_TURN);
+        self.settle_dirty();
     }
 
     fn ready(&mut self, Token(token): Token, event: &Event) {
@@ -298,6 +333,9 @@ impl<H: Handler> EventLoop<H> {
             }
             Phase::Open(_) => add(&counts.connections, -1),
         }
+        if let Some(member) = &slot.member {
+            member.leave();
+        }
         if slot.admitted {
             self.world.remote.shared().admitted.fetch_sub(1, Ordering::Relaxed);
         }
@@ -305,7 +343,8 @@ impl<H: Handler> EventLoop<H> {
 
     /// Tells the end, once.
     pub(super) fn tell_end(&mut self, index: usize) {
-        let Some(Slot { phase: Phase::Open(connection), end, flags, .. }) = self.world.slots.get_mut(index)
+        let Some(Slot { phase: Phase::Open(connection), end, flags, member, .. }) =
+            self.world.slots.get_mut(index)
         else {
             return;
         };
@@ -315,6 +354,9 @@ impl<H: Handler> EventLoop<H> {
         let Some(cause) = end.take() else { return };
         flags.told = true;
         let info = CloseInfo::new(*cause, connection.is_clean());
+        if let Some(member) = member {
+            member.leave();
+        }
         add(&self.mailbox.counts.ended, 1);
         self.call(index, |handler, ws| handler.close(ws, info));
         if let Some(slot) = self.world.slots.get_mut(index) {
@@ -351,6 +393,15 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
+    /// A connection that is open takes part in the topics, if there are any.
+    pub(super) fn join(&mut self, key: Key) {
+        if let Some((topics, shard)) = self.topics.as_ref().zip(self.shard.as_ref())
+            && let Some(slot) = self.world.get(key)
+        {
+            slot.member = Some(topics.join(shard.inbox(), Box::new(key)));
+        }
+    }
+
     pub(super) fn listener(&mut self) -> Option<&mut TcpListener> {
         self.accepting.listener.as_mut()
     }
@@ -369,5 +420,7 @@ const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 const READ_BYTES: usize = 256 << 10;
 /// Events of one turn at most.
 const EVENTS: usize = 1024;
+/// Members that are given what was published, before sockets are looked at again: some milliseconds.
+const MEMBERS_A_TURN: usize = 1024;
 /// So many connections between two looks at the clock.
 const EVENTS_A_GLANCE: usize = 16;

@@ -8,6 +8,7 @@ mod accept;
 mod event_loop;
 mod handler;
 mod id;
+mod members;
 mod opening;
 #[expect(clippy::module_inception, reason = "it is the noun")]
 mod reactor;

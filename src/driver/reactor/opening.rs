@@ -13,7 +13,7 @@ use super::{
     event_loop::EventLoop,
     handler::Handler,
     remote::add,
-    slot::{Phase, Slot},
+    slot::{Key, Phase, Slot},
 };
 use crate::{
     driver::admission::{retry_after_seconds, seed},
@@ -193,6 +193,8 @@ impl<H: Handler> EventLoop<H> {
         let connection = Connection::new(world.config.clone(), Role::Server, world.now, seed);
         if let Some(slot) = world.slots.get_mut(index) {
             slot.phase = Phase::Open(connection.with_deflate(deflate));
+            let key = Key { index, serial: slot.serial };
+            self.join(key);
         }
         self.accepting.left();
         let counts = &self.mailbox.counts;

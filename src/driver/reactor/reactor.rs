@@ -20,6 +20,7 @@ use super::{
     world::{NOBODY, World},
 };
 use crate::{
+    broadcast::Topics,
     driver::admission::counts,
     handshake::Endpoint,
     proto::{Config, Outbound},
@@ -61,6 +62,7 @@ pub struct Reactor {
     threads: u16,
     backlog: u32,
     reuse_port: bool,
+    topics: Option<Topics>,
     #[cfg(feature = "reactor-tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -76,6 +78,7 @@ impl Reactor {
             threads: 1,
             backlog: 1024,
             reuse_port: false,
+            topics: None,
             #[cfg(feature = "reactor-tls")]
             tls: None,
         }
@@ -97,6 +100,12 @@ impl Reactor {
     /// Shares the port with other processes that ask for the same. Default no: a port that is taken is an error.
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
+        self
+    }
+
+    /// Has every connection take part in these topics, by [`WebSocket::member`](super::WebSocket::member). Each loop is a shard of them.
+    pub fn topics(mut self, topics: &Topics) -> Self {
+        self.topics = Some(topics.clone());
         self
     }
 
@@ -273,7 +282,9 @@ impl Share<'_> {
             loop_number: number,
             next_serial: 1,
         };
-        EventLoop::new(poll, make(number), world, accepting, mailbox).run()
+        EventLoop::new(poll, make(number), world, accepting, mailbox)
+            .with_topics(self.reactor.topics.as_ref())
+            .run()
     }
 }
 

@@ -194,10 +194,14 @@ impl Mailbox {
         queue.commands.push(command);
         if !std::mem::replace(&mut queue.woken, true) {
             drop(queue);
-            // It fails only where the loop's poll is gone, and the loop with it.
-            let _ = self.waker.wake();
+            self.wake();
         }
         Ok(())
+    }
+
+    pub(super) fn wake(&self) {
+        // It fails only where the loop's poll is gone, and the loop with it.
+        let _ = self.waker.wake();
     }
 
     /// Takes what waits, in exchange for an empty vector.

@@ -3,7 +3,10 @@
 use std::io::ErrorKind;
 
 use super::{opening::Opening, stream::Stream};
-use crate::proto::{Cause, Connection, Message};
+use crate::{
+    broadcast::Member,
+    proto::{Cause, Connection, Message},
+};
 
 #[derive(Debug)]
 pub(super) struct Slot<D> {
@@ -18,6 +21,8 @@ pub(super) struct Slot<D> {
     /// It was let in: it counts against `connections_max`.
     pub(super) admitted: bool,
     pub(super) flags: Flags,
+    /// Its part in the topics, if the reactor has any.
+    pub(super) member: Option<Member>,
     pub(super) data: D,
 }
 
@@ -41,6 +46,8 @@ pub(super) struct Flags {
     pub(super) stopped: bool,
     /// The outbox was above its low-water mark, or full: `drain` is due.
     pub(super) above: bool,
+    /// Messages of its topics wait for its outbox to be empty.
+    pub(super) behind: bool,
     /// It waits for its turn at the loop's end,
     pub(super) dirty: bool,
     /// or in the loop's next one, to read on.
@@ -70,5 +77,5 @@ impl<D> Slot<D> {
     }
 }
 
-// With the three words of the wheel, an idle connection is under 230 bytes and the data of an application.
-const _: () = assert!(size_of::<Slot<()>>() <= 216);
+// With the three words of the wheel, an idle connection is under 240 bytes and the data of an application.
+const _: () = assert!(size_of::<Slot<()>>() <= 224);

@@ -12,7 +12,10 @@ use super::{
     websocket::WebSocket,
     world::{NOBODY, World},
 };
-use crate::proto::{Event, Message, State, Want};
+use crate::{
+    broadcast::Member,
+    proto::{Event, Message, State, Want},
+};
 
 impl<H: Handler> EventLoop<H> {
     /// Reads, once into the shared buffer, or a large message's rest, and hands over what came. `closed`: the end may be behind
@@ -178,7 +181,7 @@ impl<H: Handler> EventLoop<H> {
             return;
         };
         let goes_on = flags.write_failed.is_some() && !flags.eof;
-        let is_held_up = flags.above || flags.paused || flags.stopped || held.is_some();
+        let is_held_up = flags.above || flags.behind || flags.paused || flags.stopped || held.is_some();
         if let Some(Event::Closed(cause)) = connection.poll_event() {
             *end = Some(Box::new(cause));
         }
@@ -216,9 +219,15 @@ impl<H: Handler> EventLoop<H> {
     #[cold]
     fn relieve(&mut self, index: usize) {
         let low = self.world.config.outbox_bytes_low;
-        let Some(Slot { phase: Phase::Open(connection), flags, .. }) = self.world.slots.get_mut(index) else {
+        let Some(Slot { phase: Phase::Open(connection), flags, member, .. }) =
+            self.world.slots.get_mut(index)
+        else {
             return;
         };
+        if flags.behind && connection.queued().0 == 0 {
+            flags.behind = false;
+            member.iter().for_each(Member::drained);
+        }
         if flags.above && connection.state() == State::Open && connection.stats().queued_bytes <= low {
             flags.above = false;
             self.call(index, |handler, ws| handler.drain(ws));

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr};
 
 use super::{id::ConnectionId, remote::Remote, world::World};
-use crate::proto::{Admission, CloseCode, Compression, DeflateTerms, Outgoing, SendError, State, Stats};
+use crate::{
+    broadcast::{Member, Subscribed, Subscription, TopicError},
+    proto::{Admission, CloseCode, Compression, DeflateTerms, Outgoing, SendError, State, Stats},
+};
 
 /// An open connection, for the time of a callback.
 ///
@@ -114,6 +117,24 @@ impl<'w, D> WebSocket<'w, D> {
     pub fn at(&mut self, id: ConnectionId) -> Option<WebSocket<'_, D>> {
         let index = self.world.find(id)?;
         Some(WebSocket { world: self.world, index })
+    }
+
+    /// Its part in the topics, if the [reactor](super::Reactor::topics) has any: for subscribing from other threads too.
+    pub fn member(&self) -> Option<&Member> {
+        self.world.slots[self.index].member.as_ref()
+    }
+
+    /// Subscribes to a topic, or to all that match: see [`Member::subscribe`].
+    ///
+    /// # Errors
+    /// [`TopicError::NoTopics`] if the reactor has none; and as [`Member::subscribe`].
+    pub fn subscribe(&self, name: &str, subscription: Subscription) -> Result<Subscribed, TopicError> {
+        self.member().ok_or(TopicError::NoTopics)?.subscribe(name, subscription)
+    }
+
+    /// Ends a subscription; whether there was one.
+    pub fn unsubscribe(&self, name: &str) -> bool {
+        self.member().is_some_and(|member| member.unsubscribe(name))
     }
 
     /// What reaches all loops, from any thread.

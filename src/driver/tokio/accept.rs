@@ -12,7 +12,8 @@ use ::tokio::{
 };
 
 use super::{
-    book::Entry, error::Error, head::read_head, lent::with_lent, open::Opened, websocket::WebSocket,
+    book::Entry, error::Error, head::read_head, lent::with_lent, line::Split, open::Opened,
+    websocket::WebSocket,
 };
 use crate::{
     driver::{admission, close_info::CloseInfo},
@@ -115,7 +116,7 @@ impl Acceptor {
         mut stream: S,
         unavailable: impl Future<Output = ()>,
         entry: Option<Entry>,
-        unanswered: Option<Unanswered<S>>,
+        of_listener: Option<OfListener<S>>,
     ) -> Result<Incoming<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -136,7 +137,7 @@ impl Acceptor {
                 let response = request.accept();
                 let stream = Some(stream);
                 let waiting =
-                    Waiting { stream, request, response, early, deadline, config, entry, unanswered };
+                    Waiting { stream, request, response, early, deadline, config, entry, of_listener };
                 Ok(Incoming(Box::new(waiting)))
             }
             Ok(Ok(Err(error))) => {
@@ -173,11 +174,17 @@ struct Waiting<S> {
     config: Arc<Config>,
     /// Its place in the listener's book.
     entry: Option<Entry>,
-    unanswered: Option<Unanswered<S>>,
+    of_listener: Option<OfListener<S>>,
 }
 
-/// What becomes of a stream whose request is dropped without an answer: a listener's is refused in a task of its own.
-pub(super) type Unanswered<S> = fn(S, Refusal, Arc<Config>);
+/// What a listener knows of its streams.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfListener<S> {
+    /// What becomes of one whose request is dropped without an answer: it is refused in a task of its own.
+    pub(super) unanswered: fn(S, Refusal, Arc<Config>),
+    /// How it is split.
+    pub(super) split: Split<S>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// What it came by; a [`Listener`](super::Listener)'s TCP stream knows the peer's address.
@@ -275,7 +282,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
         let subprotocol = self.response.subprotocol().map(Into::into);
         let (early, entry) = (std::mem::take(&mut self.early), self.entry.take());
         let deflate = self.response.deflate();
-        Ok(Opened::new(stream, self.config.clone(), Role::Server, early, deflate, subprotocol, entry))
+        let (config, split) = (self.config.clone(), self.of_listener.as_ref().map(|of| of.split));
+        Ok(Opened::new(stream, config, Role::Server, early, deflate, subprotocol, entry, split))
     }
 }
 
@@ -283,14 +291,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
 /// (catalogue: HS-56).
 impl<S> Drop for Waiting<S> {
     fn drop(&mut self) {
-        let (Some(stream), Some(unanswered)) = (self.stream.take(), self.unanswered) else { return };
+        let (Some(stream), Some(of_listener)) = (self.stream.take(), self.of_listener.take()) else { return };
         let was_cut = self.entry.as_ref().is_some_and(Entry::was_cut);
         let refusal = if was_cut || Instant::now() >= self.deadline {
             Refusal::unavailable(retry_after_seconds())
         } else {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR)
         };
-        unanswered(stream, refusal, self.config.clone());
+        (of_listener.unanswered)(stream, refusal, self.config.clone());
     }
 }
 

@@ -176,6 +176,6 @@ impl Connector {
         };
         let subprotocol = established.subprotocol().map(Into::into);
         let deflate = established.deflate();
-        Ok(Opened::new(stream, self.config.clone(), Role::Client, early, deflate, subprotocol, None))
+        Ok(Opened::new(stream, self.config.clone(), Role::Client, early, deflate, subprotocol, None, None))
     }
 }

@@ -3,9 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use super::{
-    accept::{Acceptor, Incoming, spawn_refusal},
+    accept::{Acceptor, Incoming, OfListener, spawn_refusal},
     book::Book,
     error::Error,
+    line::split_tcp,
     websocket::WebSocket,
 };
 use crate::driver::admission::{Fault, Patience, fault};
@@ -214,6 +215,9 @@ where
     }
 }
 
+const OF_LISTENER: OfListener<TcpStream> =
+    OfListener { unanswered: spawn_refusal::<TcpStream>, split: split_tcp };
+
 /// One task a connection, in the book from the start to the end.
 fn spawn_one<H, F>(stream: TcpStream, acceptor: Acceptor, book: &Arc<Book>, handler: H, answers: Answers)
 where
@@ -226,8 +230,7 @@ where
     // In a box, which goes when it is done.
     let handshake = Box::pin(async move {
         let unavailable = entry.unavailable();
-        let incoming =
-            acceptor.handshake_unless(stream, unavailable, Some(entry), Some(spawn_refusal)).await?;
+        let incoming = acceptor.handshake_unless(stream, unavailable, Some(entry), Some(OF_LISTENER)).await?;
         if let Some(book) = watched {
             let deadline = incoming.deadline();
             // A task of its own, and not a timer in this one, which lives as long as the connection.

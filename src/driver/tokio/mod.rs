@@ -11,6 +11,7 @@ mod error;
 mod head;
 mod inbox;
 mod lent;
+mod line;
 mod listen;
 mod open;
 mod pump;
@@ -20,6 +21,7 @@ mod shared;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
+mod topics;
 mod waits;
 mod websocket;
 

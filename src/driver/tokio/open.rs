@@ -7,6 +7,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use super::{
     book::Entry,
     lent::with_lent,
+    line::Split,
     pump::Pump,
     run::Run,
     shared::{Shared, now},
@@ -24,7 +25,8 @@ pub(super) struct Opened<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
-    /// `early` is what came behind the handshake's head, `entry` its place in a listener's book.
+    /// `early` is what came behind the handshake's head, `entry` its place in a listener's book, `split` how its stream is split.
+    #[expect(clippy::too_many_arguments, reason = "all of what a handshake came to")]
     pub(super) fn new(
         stream: S,
         config: Arc<Config>,
@@ -33,6 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         deflate: Option<DeflateTerms>,
         subprotocol: Option<Box<str>>,
         entry: Option<Entry>,
+        split: Option<Split<S>>,
     ) -> Self {
         let connection =
             Connection::new(config, role, now(), with_lent(|lent| seed(&mut lent.outbound.masks)))
@@ -42,7 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         if let Some(entry) = &entry {
             entry.opened(&shared);
         }
-        Self { pump: Pump::new(stream, shared, early, entry), websocket }
+        Self { pump: Pump::new(stream, shared, early, entry, split), websocket }
     }
 
     /// The handler and the pump, in this task.

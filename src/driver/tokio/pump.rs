@@ -20,6 +20,7 @@ use ::tokio::{
 use super::{
     book::Entry,
     lent::{COMPRESSED_READ_BYTES, READ_BYTES, with_lent},
+    line::{Line, Split},
     shared::{Inner, Shared, now},
 };
 use crate::proto::{State, Want};
@@ -28,6 +29,8 @@ use crate::proto::{State, Want};
 pub(super) struct Pump<S> {
     pub(super) shared: Arc<Shared>,
     socket: Socket<S>,
+    /// How the stream is split, if it can be.
+    split: Option<Split<S>>,
     timer: Timer,
     /// The connection's place in a listener's book, until the socket is dropped.
     _entry: Option<Entry>,
@@ -51,12 +54,19 @@ pub(super) const STEPS_A_TURN: usize = 64;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// `early` is what came behind the head of the opening handshake.
-    pub(super) fn new(stream: S, shared: Arc<Shared>, mut early: Vec<u8>, entry: Option<Entry>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        shared: Arc<Shared>,
+        mut early: Vec<u8>,
+        entry: Option<Entry>,
+        split: Option<Split<S>>,
+    ) -> Self {
         if !early.is_empty() {
             with_lent(|lent| shared.lock().feed(now(), &mut early, &mut lent.inbound, &mut lent.queues));
         }
-        let socket = Socket { stream, needs_flush: false, write_failed: None, eof: false };
-        Self { shared, socket, timer: Timer::default(), _entry: entry }
+        let socket =
+            Socket { stream: Line::Whole(stream), needs_flush: false, write_failed: None, eof: false };
+        Self { shared, socket, split, timer: Timer::default(), _entry: entry }
     }
 
     /// Pumps until the end, by itself.
@@ -76,10 +86,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
 
     /// Writes what is queued, reads once, keeps time.
     pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Step {
-        let Self { shared, socket, timer, .. } = self;
+        let Self { shared, socket, split, timer, .. } = self;
         let now = now();
         let mut inner = shared.lock();
         inner.pump_wakes();
+        if inner.wants_a_share() {
+            socket.share(&mut inner, *split);
+        }
         let (flushed, wrote) = socket.write(cx, &mut inner, now);
         let (want, may_read) = (inner.connection.want(), inner.may_read(now));
         let ended = matches!(want, Want::Drop | Want::Abort);
@@ -150,7 +163,7 @@ impl<S> Drop for Pump<S> {
 
 #[derive(Debug)]
 struct Socket<S> {
-    stream: S,
+    stream: Line<S>,
     /// Written, and maybe held back by the stream.
     needs_flush: bool,
     write_failed: Option<io::ErrorKind>,
@@ -158,6 +171,12 @@ struct Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Lets others write as well, if they can.
+    #[cold]
+    fn share(&mut self, inner: &mut Inner, split: Option<Split<S>>) {
+        inner.share(split.and_then(|split| self.stream.split(split)));
+    }
+
     /// Writes until nothing is queued or the socket takes no more, for now or ever: whether all is out, and whether anything
     /// was written.
     fn write(&mut self, cx: &mut Context<'_>, inner: &mut Inner, now: Instant) -> (bool, bool) {
@@ -186,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.needs_flush = false;
             }
             if inner.connection.want() == Want::ShutdownWrite {
+                inner.unshare();
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
                 inner.connection.write_is_shut(now);
             }

@@ -12,11 +12,14 @@ use std::{
 
 use bytes::Bytes;
 
+use ::tokio::net::tcp::OwnedWriteHalf;
+
 use super::{
     inbox::{Batch, Inbox, Queues},
     lent::with_lent,
     waits::{Ticket, Waits, What},
 };
+use crate::broadcast::Flushed;
 use crate::driver::close_info::CloseInfo;
 use crate::proto::{
     Cause, CloseCode, Compression, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
@@ -375,7 +378,71 @@ impl Inner {
         self.waits.wait(what, ticket.number(&mut self.tickets), waker);
     }
 
-    fn is_told(&self) -> bool {
+    /// Writes what is queued, from the task of whoever publishes.
+    pub(super) fn write_from_elsewhere(&mut self) -> Flushed {
+        let Self { connection, waits, .. } = self;
+        let Some(half) = waits.direct() else { return Flushed::ByOthers };
+        with_lent(|lent| {
+            let now = now();
+            while let Some(transmit) = connection.poll_transmit(now, &mut lent.outbound) {
+                let slices = transmit.slices();
+                let written = match &*slices {
+                    [slice] => half.try_write(slice),
+                    slices => half.try_write_vectored(slices),
+                };
+                match written {
+                    Ok(bytes @ 1..) => transmit.wrote(bytes),
+                    // The pump waits for it to be ready, or finds out what is wrong.
+                    _ => return Flushed::Some,
+                }
+            }
+            Flushed::All
+        })
+    }
+
+    /// Who waited for what was just written.
+    pub(super) fn wakers_of_written(&mut self) -> Vec<Waker> {
+        if self.waits.is_empty() { Vec::new() } else { self.wakers(true, false) }
+    }
+
+    /// Whoever publishes wants to write as well.
+    pub(super) fn wants_a_share(&self) -> bool {
+        self.waits.direct_is_wanted()
+    }
+
+    /// Others may write by this half from now on, if there is one.
+    pub(super) fn share(&mut self, half: Option<OwnedWriteHalf>) {
+        self.waits.set_direct(half);
+    }
+
+    /// Others write no more, and the half shuts its direction as it goes.
+    pub(super) fn unshare(&mut self) {
+        drop(self.waits.take_direct());
+    }
+
+    /// Has the pump look at what is queued.
+    pub(super) fn call_pump(&mut self) -> Option<Waker> {
+        self.wake_pump()
+    }
+
+    /// Who is to be woken for a Close of ours: those who wait for room wait in vain.
+    pub(super) fn wakers_of_close(&mut self) -> Vec<Waker> {
+        let mut wakers = self.waits.due(|what| what == What::Room);
+        wakers.extend(self.wake_pump());
+        wakers
+    }
+
+    /// Has `waker` called once the outbox is empty, or will never be.
+    pub(super) fn wait_for_flush(&mut self, waker: &Waker) {
+        self.wait(What::Flush, &mut Ticket::default(), waker);
+    }
+
+    /// Has `waker` called when the end is told.
+    pub(super) fn wait_for_end(&mut self, waker: &Waker) {
+        self.wait(What::End, &mut Ticket::default(), waker);
+    }
+
+    pub(super) fn is_told(&self) -> bool {
         matches!(self.end.as_deref(), Some(End::Told(_)))
     }
 
@@ -399,6 +466,10 @@ impl Inner {
     pub(super) fn pump_is_gone(&mut self) {
         self.pump_sleeps = false;
         self.pump = None;
+        // The socket is done with, whichever half goes last; a direction that is to be shut was.
+        if let Some(half) = self.waits.take_direct() {
+            half.forget();
+        }
     }
 
     /// Something was queued since it woke.
@@ -438,8 +509,7 @@ fn let_pump_see(mut inner: MutexGuard<'_, Inner>) {
 
 /// The same for a Close, after which whoever waits for room waits in vain.
 fn let_all_see_the_close(mut inner: MutexGuard<'_, Inner>) {
-    let mut wakers = inner.waits.due(|what| what == What::Room);
-    wakers.extend(inner.wake_pump());
+    let wakers = inner.wakers_of_close();
     drop(inner);
     wake_all(wakers);
 }

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::tokio::net::tcp::OwnedWriteHalf;
+
 use super::{round_trip::RoundTrips, shared::Shared};
 use crate::proto::Control;
 
@@ -18,6 +20,19 @@ pub(super) struct Waits(Option<Box<Waiting>>);
 struct Waiting {
     waiters: Vec<Waiter>,
     round_trips: RoundTrips,
+    direct: Direct,
+}
+
+/// Whether messages to many are written by whoever publishes them.
+#[derive(Debug, Default)]
+enum Direct {
+    #[default]
+    No,
+    /// They wait for the pump to hand over its half.
+    Wanted,
+    By(OwnedWriteHalf),
+    /// The stream is none that can be split.
+    Never,
 }
 
 #[derive(Debug)]
@@ -98,8 +113,40 @@ impl Waits {
         self.0.as_ref()?.round_trips.took(ticket)
     }
 
+    /// The half that others write by; if there is none, it is wanted.
+    pub(super) fn direct(&mut self) -> Option<&OwnedWriteHalf> {
+        let direct = &mut self.0.get_or_insert_default().direct;
+        if matches!(direct, Direct::No) {
+            *direct = Direct::Wanted;
+        }
+        match direct {
+            Direct::By(half) => Some(half),
+            _ => None,
+        }
+    }
+
+    pub(super) fn direct_is_wanted(&self) -> bool {
+        self.0.as_ref().is_some_and(|waiting| matches!(waiting.direct, Direct::Wanted))
+    }
+
+    /// The half; none, if the stream cannot be split.
+    pub(super) fn set_direct(&mut self, half: Option<OwnedWriteHalf>) {
+        self.0.get_or_insert_default().direct = half.map_or(Direct::Never, Direct::By);
+    }
+
+    pub(super) fn take_direct(&mut self) -> Option<OwnedWriteHalf> {
+        match std::mem::replace(&mut self.0.as_mut()?.direct, Direct::Never) {
+            Direct::By(half) => Some(half),
+            _ => None,
+        }
+    }
+
     fn tidy(&mut self) {
-        self.0.take_if(|waiting| waiting.waiters.is_empty() && waiting.round_trips.is_empty());
+        self.0.take_if(|waiting| {
+            waiting.waiters.is_empty()
+                && waiting.round_trips.is_empty()
+                && matches!(waiting.direct, Direct::No)
+        });
     }
 }
 

@@ -134,6 +134,10 @@ impl WebSocket {
         self.sender.shared.lock().connection.deflate()
     }
 
+    pub(super) fn as_sender(&self) -> &Sender {
+        &self.sender
+    }
+
     /// A handle that sends, for any task.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
@@ -167,6 +171,10 @@ impl WebSocket {
 }
 
 impl Sender {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Queues a message, once there is room for it below the high-water mark. Cancel safe, as [`WebSocket::send`] is.
     ///
     /// # Errors

@@ -1,0 +1,117 @@
+//! A topic as all shards share it: its offsets, its history, who wants it; and the topics of one lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    history::{History, Position},
+    presence::Presence,
+};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Arc<str>,
+    pub(super) epoch: u64,
+    /// The last message's offset.
+    pub(super) last: u64,
+    pub(super) history: History,
+    pub(super) presence: Presence,
+    /// Subscribers by shard,
+    interest: Vec<u32>,
+    /// and in all.
+    pub(super) members: u32,
+    /// When it may be forgotten, unless it is used until then.
+    idle_until: Option<Instant>,
+    /// It is in the stripe's list of those that may be.
+    is_listed: bool,
+}
+
+impl Entry {
+    fn new(name: Arc<str>, epoch: u64) -> Self {
+        Self {
+            name,
+            epoch,
+            last: 0,
+            history: History::default(),
+            presence: Presence::default(),
+            interest: Vec::new(),
+            members: 0,
+            idle_until: None,
+            is_listed: false,
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.last }
+    }
+
+    pub(super) fn wants(&self, shard: usize) -> bool {
+        self.interest.get(shard).is_some_and(|count| *count > 0)
+    }
+
+    pub(super) fn come(&mut self, shard: usize) {
+        if self.interest.len() <= shard {
+            self.interest.resize(shard + 1, 0);
+        }
+        self.interest[shard] += 1;
+        self.members += 1;
+    }
+
+    pub(super) fn go(&mut self, shard: usize) {
+        if let Some(count) = self.interest.get_mut(shard).filter(|count| **count > 0) {
+            *count -= 1;
+            self.members -= 1;
+        }
+    }
+}
+
+/// The topics under one lock.
+#[derive(Debug, Default)]
+pub(super) struct Stripe {
+    pub(super) topics: HashMap<Arc<str>, Entry>,
+    /// Those that may be idle, the one that was looked at longest ago first.
+    idle: VecDeque<Arc<str>>,
+}
+
+impl Stripe {
+    pub(super) fn entry(&mut self, name: &str, epoch: impl FnOnce() -> u64) -> &mut Entry {
+        if !self.topics.contains_key(name) {
+            let name: Arc<str> = name.into();
+            self.topics.insert(name.clone(), Entry::new(name, epoch()));
+        }
+        self.topics.get_mut(name).expect("it was put in if it was not there")
+    }
+
+    /// Takes note that a topic was used, so that it is kept for as long; one with subscribers is kept anyway.
+    pub(super) fn used(&mut self, name: &str, now: Instant, keep: Duration) {
+        let Some(entry) = self.topics.get_mut(name) else { return };
+        entry.idle_until = (entry.members == 0).then(|| now + keep);
+        if entry.members == 0 && !std::mem::replace(&mut entry.is_listed, true) {
+            self.idle.push_back(entry.name.clone());
+        }
+    }
+
+    /// Forgets some of those that were idle for long enough, or `one` that is idle at all; how many it was.
+    pub(super) fn forget_idle(&mut self, now: Instant, one: bool) -> usize {
+        let mut forgotten = 0;
+        for _ in 0..LOOKS.min(self.idle.len()) {
+            let Some(name) = self.idle.pop_front() else { break };
+            let Some(entry) = self.topics.get_mut(&name) else { continue };
+            match entry.idle_until {
+                None => entry.is_listed = false,
+                Some(until) if until <= now || (one && forgotten == 0) => {
+                    self.topics.remove(&name);
+                    forgotten += 1;
+                }
+                Some(_) => self.idle.push_back(name),
+            }
+        }
+        forgotten
+    }
+}
+
+/// Topics that are looked at for each one that is used: more than one, so that more go than come.
+const LOOKS: usize = 4;

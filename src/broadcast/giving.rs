@@ -1,0 +1,433 @@
+//! One member's turn: what can be written is, and what cannot waits or is lost, as its subscription says.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    gap::{Gap, GapReason},
+    member::MemberState,
+    options::{ConflateBy, OverflowPolicy},
+    places::Places,
+    publication::Published,
+    queue::{Entry, What, key},
+    shard::{Due, EVERYBODY, Entered, Given, NONE, Parcel, Turn, Waiting},
+    topics::Settings,
+};
+use crate::proto::{CloseCode, PreparedMessage, SendError, truncate_reason};
+
+/// A member's connection, for as long as its turn takes.
+pub(crate) trait Outlet {
+    /// Queues a message in the outbox.
+    fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError>;
+    /// Writes what is queued, as far as the socket takes it.
+    fn flush(&mut self) -> Flushed;
+    /// Messages and bytes in the outbox.
+    fn queued(&self) -> (usize, usize);
+    /// How many of them there may be.
+    fn bounds(&self) -> (usize, usize);
+    /// Takes back up to `messages` that have not begun to leave, the last ones; how many it was. One frame stays.
+    fn retract(&mut self, messages: usize) -> usize;
+    /// Starts the closing handshake.
+    fn close(&mut self, code: CloseCode, reason: &str);
+    /// Has [`MemberState::drained`] called, or its like, once the outbox is empty.
+    fn tell_when_drained(&mut self, member: &Arc<MemberState>);
+}
+
+/// Where the members' connections are.
+pub(crate) trait Outlets {
+    /// What a connection is known by.
+    type Key;
+    /// Calls `f` with a connection; false if it is gone.
+    fn with(&mut self, key: &Self::Key, f: impl FnOnce(&mut dyn Outlet)) -> bool;
+}
+
+/// What came of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// All is written.
+    All,
+    /// The socket is full.
+    Some,
+    /// Somebody else writes, soon.
+    ByOthers,
+}
+
+pub(super) struct Giving<'g> {
+    pub(super) member: &'g Arc<MemberState>,
+    pub(super) subscriptions: &'g mut Places<Entered>,
+    pub(super) waiting: &'g mut Waiting,
+    pub(super) outlet: &'g mut dyn Outlet,
+    pub(super) settings: &'g Settings,
+    pub(super) turn: &'g mut Turn,
+    pub(super) due: &'g mut Due,
+    /// How many have waited in the shard.
+    pub(super) waited: &'g mut u64,
+    /// What was queued in the outbox since it was last flushed; empty between two turns.
+    pub(super) handed: &'g mut Vec<Handed>,
+    pub(super) now: Instant,
+}
+
+/// Something that was queued in the outbox.
+#[derive(Debug)]
+pub(super) enum Handed {
+    /// Of this turn: which, and for which subscription.
+    Given(u32, u32),
+    /// It had waited.
+    Entry(u32, Entry),
+}
+
+impl Giving<'_> {
+    /// Gives what has waited, then the chain that begins at `parcel`.
+    pub(super) fn give(mut self, mut parcel: u32) {
+        self.release();
+        while parcel != NONE {
+            let Parcel { given, subscription, next } = self.turn.parcels[parcel as usize];
+            parcel = next;
+            self.offer(given, subscription);
+        }
+        self.flush();
+    }
+
+    /// Something of this turn: into the outbox, if nothing is before it.
+    fn offer(&mut self, given: u32, subscription: u32) {
+        if self.waiting.closing {
+            return self.tally(given, |tally| tally.dropped += 1);
+        }
+        let at_once = !self.waiting.behind
+            && match subscription {
+                EVERYBODY => self.waiting.everybody.is_none_or(|place| self.is_free(place)),
+                place => self.is_free(place),
+            };
+        let what = &self.turn.given[given as usize];
+        let Some(publication) = what.publication().filter(|_| at_once) else {
+            return self.wait(given, subscription);
+        };
+        let mut sent = self.outlet.send(&publication.message);
+        if sent == Err(SendError::Full) {
+            // What the application itself has sent is in the way, and can be written perhaps.
+            let publication = publication.clone();
+            self.flush_any();
+            if !self.waiting.behind {
+                sent = self.outlet.send(&publication.message);
+            }
+        }
+        match sent {
+            Ok(()) => {
+                if let Some(entered) = self.subscriptions.get_mut(subscription)
+                    && let Some(every) = entered.terms.every
+                {
+                    entered.not_before = Some(self.now + every);
+                }
+                self.handed.push(Handed::Given(given, subscription));
+                if self.outlet.queued().1 > CHUNK_BYTES {
+                    self.flush();
+                }
+            }
+            Err(SendError::Closed) => {
+                self.waiting.closing = true;
+                self.tally(given, |tally| tally.dropped += 1);
+            }
+            Err(_) => {
+                self.fall_behind();
+                self.wait(given, subscription);
+            }
+        }
+    }
+
+    /// Whether nothing of this subscription waits, and its rate lets something through.
+    fn is_free(&mut self, place: u32) -> bool {
+        let now = self.now;
+        self.subscriptions.get_mut(place).is_some_and(|entered| {
+            entered.queue.is_none() && entered.not_before.is_none_or(|time| time <= now)
+        })
+    }
+
+    /// Writes what was handed over.
+    fn flush(&mut self) {
+        if !self.handed.is_empty() {
+            self.flush_any();
+        }
+    }
+
+    /// Writes; what the socket does not take goes where it can still be dropped or replaced.
+    fn flush_any(&mut self) {
+        match self.outlet.flush() {
+            Flushed::All => self.count(0),
+            Flushed::Some => {
+                let retracted = self.outlet.retract(self.handed.len());
+                let back = self.handed.split_off(self.handed.len() - retracted);
+                self.count(self.outlet.queued().0);
+                self.fall_behind();
+                self.put_back(back);
+            }
+            Flushed::ByOthers => {
+                let (messages, bytes) = self.outlet.queued();
+                self.count(messages);
+                if bytes > CHUNK_BYTES {
+                    self.fall_behind();
+                }
+            }
+        }
+    }
+
+    /// Counts what was handed over; the last `queued` of it are still in the outbox.
+    fn count(&mut self, queued: usize) {
+        let delivered = self.handed.len().saturating_sub(queued);
+        for (at, handed) in self.handed.drain(..).enumerate() {
+            if let Handed::Given(given, _) = handed
+                && let Some(tally) = self.turn.given[given as usize].tally()
+            {
+                if at < delivered { tally.delivered += 1 } else { tally.queued += 1 }
+            }
+        }
+    }
+
+    fn put_back(&mut self, back: Vec<Handed>) {
+        let (mut waited, mut given) = (Vec::new(), Vec::new());
+        for handed in back {
+            match handed {
+                Handed::Given(what, subscription) => given.push((what, subscription)),
+                Handed::Entry(subscription, entry) => waited.push((subscription, entry)),
+            }
+        }
+        for (subscription, entry) in waited.into_iter().rev() {
+            if let Some(entered) = self.subscriptions.get_mut(subscription) {
+                let by = conflates(entered.terms.policy);
+                entered.queue.get_or_insert_default().put_back(entry, by);
+                if !self.waiting.subscriptions.contains(&subscription) {
+                    self.waiting.subscriptions.push(subscription);
+                }
+            }
+        }
+        for (what, subscription) in given {
+            self.wait(what, subscription);
+        }
+    }
+
+    fn fall_behind(&mut self) {
+        if !std::mem::replace(&mut self.waiting.behind, true) {
+            self.outlet.tell_when_drained(self.member);
+        }
+    }
+
+    /// Gives what has waited, in the order in which it came, as far as rates and the socket let it.
+    fn release(&mut self) {
+        while !self.waiting.behind && !self.waiting.closing {
+            let Some(place) = self.next_waiting() else { return };
+            let Some(entered) = self.subscriptions.get_mut(place) else { return };
+            let by = conflates(entered.terms.policy);
+            let Some(queue) = &mut entered.queue else { return };
+            let popped = queue.pop(by);
+            if queue.is_empty() {
+                entered.queue = None;
+                self.waiting.subscriptions.retain(|waiting| *waiting != place);
+            }
+            let Some(entry) = popped else { continue };
+            let sent = match &entry.what {
+                What::Message(publication) => {
+                    entered.not_before = entered.terms.every.map(|every| self.now + every);
+                    self.outlet.send(&publication.message)
+                }
+                What::Gap(gap) => match (self.settings.tell_gap)(gap) {
+                    Some(message) => self.outlet.send(&PreparedMessage::new(message)),
+                    None => continue,
+                },
+                What::Gone => continue,
+            };
+            match sent {
+                Ok(()) => self.handed.push(Handed::Entry(place, entry)),
+                Err(SendError::Closed) => {
+                    self.waiting.closing = true;
+                    return;
+                }
+                Err(_) => {
+                    self.put_back(vec![Handed::Entry(place, entry)]);
+                    self.flush_any();
+                    self.fall_behind();
+                    return;
+                }
+            }
+            if self.outlet.queued().1 > CHUNK_BYTES {
+                self.flush();
+            }
+        }
+    }
+
+    /// The subscription whose turn it is; the clocks of those are set that have to wait for their rate.
+    fn next_waiting(&mut self) -> Option<u32> {
+        let mut next: Option<(u64, u32)> = None;
+        for at in 0..self.waiting.subscriptions.len() {
+            let place = self.waiting.subscriptions[at];
+            let Some(entered) = self.subscriptions.get_mut(place) else { continue };
+            let Some(first) = entered.queue.as_ref().and_then(|queue| queue.first()) else { continue };
+            match entered.not_before {
+                Some(time) if time > self.now => {
+                    set_clock(self.due, entered, time, self.member.number, place)
+                }
+                _ if next.is_none_or(|(before, _)| first < before) => next = Some((first, place)),
+                _ => {}
+            }
+        }
+        next.map(|(_, place)| place)
+    }
+
+    /// Lets something of this turn wait, or be lost.
+    fn wait(&mut self, given: u32, subscription: u32) {
+        let subscription = if subscription == EVERYBODY { self.everybody() } else { subscription };
+        let publication = match self.turn.given[given as usize].publication() {
+            Some(publication) => publication.clone(),
+            None => return self.wait_for_gap(given, subscription),
+        };
+        let behind = self.waiting.behind;
+        let reason = if behind { GapReason::Slow } else { GapReason::Rate };
+        let Some(entered) = self.subscriptions.get_mut(subscription) else { return };
+        let (policy, by) = (entered.terms.policy, conflates(entered.terms.policy));
+        if entered.queue.is_none() {
+            self.waiting.subscriptions.push(subscription);
+        }
+        let queue = entered.queue.get_or_insert_default();
+        let mut displaced = 0;
+        if let Some(by) = by {
+            displaced += u64::from(queue.lose_older(&key(&publication, by), reason));
+        } else if !behind {
+            // It waits for its rate alone, and with it only the newest.
+            while queue.lose_oldest(reason, by) {
+                displaced += 1;
+            }
+        }
+        *self.waited += 1;
+        let number = *self.waited;
+        let len = publication.message.frame_bytes();
+        let lost = loop {
+            if self.has_room(subscription, len) {
+                break false;
+            }
+            let Some(Entered { queue: Some(queue), .. }) = self.subscriptions.get_mut(subscription) else {
+                return;
+            };
+            match policy {
+                OverflowPolicy::Disconnect(code) => {
+                    self.tally(given, |tally| tally.dropped += 1);
+                    return self.disconnect(code, 1);
+                }
+                OverflowPolicy::DropOldest | OverflowPolicy::Conflate(_)
+                    if queue.lose_oldest(GapReason::Slow, by) =>
+                {
+                    displaced += 1;
+                }
+                _ => break true,
+            }
+        };
+        let Some(Entered { queue: Some(queue), .. }) = self.subscriptions.get_mut(subscription) else {
+            return;
+        };
+        match lost {
+            true => queue.lose_newest(number, &publication, GapReason::Slow),
+            false => queue.push(number, publication, by),
+        }
+        let losses = queue.losses();
+        self.member.count_lost(displaced + u64::from(lost));
+        self.tally(given, |tally| {
+            tally.displaced += displaced as u32;
+            if lost { tally.dropped += 1 } else { tally.queued += 1 }
+        });
+        if losses > LOSSES_MAX + 2 * self.messages_waiting() {
+            return self.disconnect(CloseCode::POLICY, 0);
+        }
+        if let Some(entered) = self.subscriptions.get_mut(subscription)
+            && let Some(time) = entered.not_before.filter(|time| *time > self.now)
+        {
+            set_clock(self.due, entered, time, self.member.number, subscription);
+        }
+    }
+
+    /// What a broker lost, in its place; it is given with what comes next, or now if nothing waits.
+    fn wait_for_gap(&mut self, given: u32, subscription: u32) {
+        let Given::Lost(gap) = &self.turn.given[given as usize] else { return };
+        let gap: Gap = gap.clone();
+        let Some(entered) = self.subscriptions.get_mut(subscription) else { return };
+        if entered.queue.is_none() {
+            self.waiting.subscriptions.push(subscription);
+        }
+        *self.waited += 1;
+        self.member.count_lost(gap.count());
+        entered.queue.get_or_insert_default().push_gap(*self.waited, gap);
+        self.release();
+    }
+
+    /// Whether a message of so many bytes may wait too: if nothing waits, or within all bounds.
+    fn has_room(&mut self, subscription: u32, len: usize) -> bool {
+        let (mut messages, mut bytes) = self.outlet.queued();
+        let (messages_max, bytes_max) = self.outlet.bounds();
+        for at in 0..self.waiting.subscriptions.len() {
+            let place = self.waiting.subscriptions[at];
+            if let Some(Entered { queue: Some(queue), .. }) = self.subscriptions.get_mut(place) {
+                messages += queue.messages();
+                bytes += queue.bytes();
+            }
+        }
+        let Some(entered) = self.subscriptions.get_mut(subscription) else { return false };
+        let (own_messages, own_bytes) =
+            entered.queue.as_ref().map_or((0, 0), |queue| (queue.messages(), queue.bytes()));
+        let of_own = own_messages == 0
+            || (own_messages < entered.terms.messages_max
+                && own_bytes.saturating_add(len) <= entered.terms.bytes_max);
+        of_own && (messages == 0 || (messages < messages_max && bytes.saturating_add(len) <= bytes_max))
+    }
+
+    fn messages_waiting(&mut self) -> usize {
+        let Self { waiting, subscriptions, .. } = self;
+        let of_one = |place: &u32| {
+            subscriptions
+                .get_mut(*place)
+                .and_then(|entered| entered.queue.as_ref())
+                .map_or(0, |queue| queue.messages())
+        };
+        waiting.subscriptions.iter().map(of_one).sum()
+    }
+
+    /// The subscription to what is published to all, made when it is first needed.
+    fn everybody(&mut self) -> u32 {
+        let Self { waiting, subscriptions, settings, .. } = self;
+        *waiting
+            .everybody
+            .get_or_insert_with(|| subscriptions.insert(Entered::new("".into(), false, settings.everybody)))
+    }
+
+    /// Too slow: what waits is dropped, `more` messages with it, and the reason says how much.
+    fn disconnect(&mut self, code: CloseCode, more: usize) {
+        let messages = self.messages_waiting() + more;
+        self.member.count_lost(messages as u64);
+        for place in std::mem::take(&mut self.waiting.subscriptions) {
+            if let Some(entered) = self.subscriptions.get_mut(place) {
+                entered.queue = None;
+            }
+        }
+        self.waiting.closing = true;
+        let reason = format!("too slow: {messages} messages dropped");
+        self.outlet.close(code, truncate_reason(&reason));
+    }
+
+    fn tally(&mut self, given: u32, change: impl FnOnce(&mut Published)) {
+        if let Some(tally) = self.turn.given[given as usize].tally() {
+            change(tally);
+        }
+    }
+}
+
+fn conflates(policy: OverflowPolicy) -> Option<ConflateBy> {
+    match policy {
+        OverflowPolicy::Conflate(by) => Some(by),
+        _ => None,
+    }
+}
+
+fn set_clock(due: &mut Due, entered: &mut Entered, at: Instant, member: u64, place: u32) {
+    if !std::mem::replace(&mut entered.clock_is_set, true) {
+        due.set(at, member, place);
+    }
+}
+
+/// So much is queued in an outbox before it is written: what one write takes well.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Losses that may wait to be told: a wildcard's may be of many topics, and who loses of more cannot be told.
+const LOSSES_MAX: usize = 1024;

@@ -1,0 +1,174 @@
+//! A connection that takes part.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    error::TopicError,
+    history::Position,
+    inbox::{Command, Inbox},
+    name::{self, Named},
+    options::Subscription,
+    topics::Directory,
+};
+
+/// A connection that takes part in [`Topics`](super::Topics): subscribes and unsubscribes, from any thread. A clone is a reference
+/// count; it does not keep the connection open, and when the connection ends, so do its subscriptions.
+#[derive(Clone)]
+pub struct Member(pub(super) Arc<MemberState>);
+
+pub(crate) struct MemberState {
+    pub(super) number: u64,
+    pub(super) inbox: Arc<Inbox>,
+    directory: Arc<Directory>,
+    book: Mutex<Book>,
+    lost: AtomicU64,
+}
+
+#[derive(Default)]
+struct Book {
+    left: bool,
+    subscriptions: HashMap<Arc<str>, Held>,
+}
+
+/// What has to be given back.
+pub(super) struct Held {
+    pub(super) identity: Option<Arc<str>>,
+    pub(super) presence: bool,
+    pub(super) named: Named,
+}
+
+/// A subscription that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscribed {
+    /// Where the topic was: what is published from here on is received, or told as a gap. Wildcards have none.
+    pub position: Option<Position>,
+    /// Subscribers of the topic by its name, this one with them; for a wildcard 0.
+    pub members: u32,
+    /// Everything since [`since`](Subscription::since) comes first, so many messages; `None` if not all of it is there, or nothing was
+    /// asked for.
+    pub recovered: Option<usize>,
+}
+
+impl Member {
+    pub(super) fn new(number: u64, inbox: Arc<Inbox>, directory: Arc<Directory>) -> Self {
+        let (book, lost) = (Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(MemberState { number, inbox, directory, book, lost }))
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Subscribes to a topic, or, with wildcards, to all topics that match: `*` stands for one part between colons, `>` at the end
+    /// for one part or more. A message that several subscriptions match comes once, by the terms of the exact one, else of the
+    /// first that is found.
+    ///
+    /// What is published after this returns is received. Who has the subscription already keeps it as it is, and is told where the topic
+    /// is now.
+    ///
+    /// # Errors
+    /// A name that is none; [`TopicError::TooManySubscriptions`], [`TopicError::TooManyTopics`]; [`TopicError::Closed`].
+    pub fn subscribe(&self, name: &str, subscription: Subscription) -> Result<Subscribed, TopicError> {
+        let named = name::check(name)?;
+        let mut book = self.0.lock();
+        if book.left {
+            return Err(TopicError::Closed);
+        }
+        if book.subscriptions.contains_key(name) {
+            return Ok(self.0.directory.stands(name));
+        }
+        let max = self.0.directory.settings.subscriptions_max;
+        if book.subscriptions.len() >= max {
+            return Err(TopicError::TooManySubscriptions { max });
+        }
+        let held = Held {
+            identity: subscription.identity.clone().filter(|_| named == Named::Topic),
+            presence: subscription.presence && named == Named::Topic,
+            named,
+        };
+        let (name, subscribed) = self.0.directory.subscribe(&self.0, name, named, subscription)?;
+        book.subscriptions.insert(name, held);
+        Ok(subscribed)
+    }
+
+    /// Ends a subscription; whether there was one. What is published after this returns is not received.
+    pub fn unsubscribe(&self, name: &str) -> bool {
+        let mut book = self.0.lock();
+        let Some((name, held)) = book.subscriptions.remove_entry(name) else { return false };
+        self.0.directory.unsubscribe(&self.0, &name, &held);
+        true
+    }
+
+    /// The names that it has subscribed to, in no order.
+    pub fn subscriptions(&self) -> Vec<Arc<str>> {
+        self.0.lock().subscriptions.keys().cloned().collect()
+    }
+
+    /// Whether it has subscribed to this name.
+    pub fn is_subscribed(&self, name: &str) -> bool {
+        self.0.lock().subscriptions.contains_key(name)
+    }
+
+    /// Messages that it has lost, over all subscriptions, by its shard's count.
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// Its outbox is empty again.
+    #[cfg_attr(not(feature = "reactor"), expect(dead_code, reason = "it is the reactor's"))]
+    pub(crate) fn drained(&self) {
+        self.0.drained();
+    }
+
+    /// The connection has ended.
+    pub(crate) fn leave(&self) {
+        let mut book = self.0.lock();
+        if std::mem::replace(&mut book.left, true) {
+            return;
+        }
+        for (name, held) in book.subscriptions.drain() {
+            self.0.directory.unsubscribe(&self.0, &name, &held);
+        }
+        drop(book);
+        self.0.inbox.push(Command::Leave { member: self.0.clone() });
+    }
+}
+
+impl MemberState {
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count_lost(&self, messages: u64) {
+        self.lost.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Its outbox is empty again.
+    #[cfg_attr(
+        not(any(feature = "tokio", feature = "reactor")),
+        expect(dead_code, reason = "it is the drivers'")
+    )]
+    pub(crate) fn drained(self: &Arc<Self>) {
+        self.inbox.push(Command::Drained { member: self.clone() });
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("number", &self.0.number).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemberState").field("number", &self.number).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! One message to many: topics, what a slow reader gets, history, presence. No I/O, no clock, no `async`.
+//!
+//! [`Topics`] is the one door for applications: publish, and ask who is there and what was. A [`Member`] is a connection that takes
+//! part; the drivers make it. Each event loop, and each worker of a runtime, has a `Shard`, which knows its members and gives them
+//! what is published, by one message a shard for each publish. What a connection cannot take at once waits in the shard, by
+//! reference, within the connection's bounds and by the [`OverflowPolicy`] of the subscription; what is lost by that is told
+//! as a [`Gap`].
+
+mod broker;
+mod entry;
+mod error;
+mod gap;
+mod giving;
+mod history;
+mod inbox;
+mod member;
+mod name;
+mod options;
+mod patterns;
+mod places;
+mod presence;
+mod publication;
+mod queue;
+mod shard;
+mod topics;
+
+pub use broker::{Broker, BrokerError, BrokerFuture, MemoryBroker};
+pub use error::{NameError, TopicError};
+pub use gap::{Gap, GapReason};
+pub use history::{HistoryLimits, Page, Position, Since};
+pub use member::{Member, Subscribed};
+pub use options::{ConflateBy, OverflowPolicy, Subscription};
+pub use presence::{PresenceChange, PresenceKind, Present};
+pub use publication::{Publication, Publish, Published, Publishing};
+pub use topics::{Topics, TopicsBuilder};
+
+#[cfg(any(feature = "tokio", feature = "reactor"))]
+pub(crate) use {
+    giving::{Flushed, Outlet, Outlets},
+    inbox::Inbox,
+    member::MemberState,
+    shard::Shard,
+};

@@ -1,0 +1,97 @@
+//! Names of topics, their parts, and wildcards for parts.
+
+use super::error::NameError;
+
+/// Between the parts of a name.
+pub(super) const SEPARATOR: char = ':';
+/// Stands for one part.
+pub(super) const ONE: &str = "*";
+/// Stands for the rest: one part or more.
+pub(super) const REST: &str = ">";
+const BYTES_MAX: usize = 255;
+
+/// What a subscriber names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Topic,
+    Pattern,
+}
+
+/// A name that can be published to.
+pub(super) fn check_topic(name: &str) -> Result<(), NameError> {
+    match check(name)? {
+        Named::Topic => Ok(()),
+        Named::Pattern => Err(NameError::Wildcard),
+    }
+}
+
+/// A name that can be subscribed to.
+pub(super) fn check(name: &str) -> Result<Named, NameError> {
+    match name.len() {
+        0 => return Err(NameError::Empty),
+        bytes if bytes > BYTES_MAX => return Err(NameError::TooLong { bytes }),
+        _ => {}
+    }
+    if let Some((at, _)) = name.char_indices().find(|(_, char)| char.is_control()) {
+        return Err(NameError::Control { at });
+    }
+    let mut parts = name.split(SEPARATOR);
+    let mut named = Named::Topic;
+    while let Some(part) = parts.next() {
+        match part {
+            ONE => named = Named::Pattern,
+            REST if parts.next().is_none() => return Ok(Named::Pattern),
+            REST => return Err(NameError::Wildcard),
+            _ => {}
+        }
+    }
+    Ok(named)
+}
+
+/// The name of the topic that tells who joins and leaves `topic`. No application can name it, as it begins with a control
+/// character.
+pub(super) fn presence_of(topic: &str) -> String {
+    format!("{PRESENCE}{topic}")
+}
+
+/// The topic by itself, and whether the name is that of its presence.
+pub(super) fn base(name: &str) -> (&str, bool) {
+    match name.strip_prefix(PRESENCE) {
+        Some(topic) => (topic, true),
+        None => (name, false),
+    }
+}
+
+const PRESENCE: char = '\u{1}';
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// catalogue: DS-42
+    #[test]
+    fn names_are_checked_at_their_edges() {
+        assert_eq!(check_topic(""), Err(NameError::Empty));
+        assert_eq!(check_topic(&"x".repeat(255)), Ok(()));
+        assert_eq!(check_topic(&"x".repeat(256)), Err(NameError::TooLong { bytes: 256 }));
+        assert_eq!(check_topic("match:4\r\n2"), Err(NameError::Control { at: 7 }));
+        assert_eq!(check_topic("a\0"), Err(NameError::Control { at: 1 }));
+        assert_eq!(check_topic("\u{85}"), Err(NameError::Control { at: 0 }));
+        for name in ["a", "match:42", ":", "a::b", "ünï:🎈", "a*", "*a:>b", "../etc", "[x]?"] {
+            assert_eq!(check(name), Ok(Named::Topic), "{name}");
+        }
+        for name in ["*", ">", "match:*", "match:>", "*:x", "*:>"] {
+            assert_eq!(check(name), Ok(Named::Pattern), "{name}");
+            assert_eq!(check_topic(name), Err(NameError::Wildcard), "{name}");
+        }
+        assert_eq!(check(">:x"), Err(NameError::Wildcard));
+    }
+
+    #[test]
+    fn a_topics_presence_has_a_name_that_nobody_can_give() {
+        let name = presence_of("room");
+        assert_eq!(base(&name), ("room", true));
+        assert_eq!(base("room"), ("room", false));
+        assert!(check(&name).is_err());
+    }
+}

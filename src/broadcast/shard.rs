@@ -1,0 +1,461 @@
+//! The members of one event loop, or of one worker: who has subscribed to what there, what is published to them, and who waits.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    gap::Gap,
+    giving::{Giving, Handed, Outlets},
+    inbox::{Command, Inbox},
+    member::MemberState,
+    name::base,
+    options::Terms,
+    patterns::Patterns,
+    places::Places,
+    publication::{Delivery, Publication, Published},
+    queue::Queue,
+    topics::{Settings, Shards, Topics},
+};
+
+/// A shard of [`Topics`], driven by whoever owns its members' sockets. It knows them by a `K`.
+#[derive(Debug)]
+pub(crate) struct Shard<K> {
+    inbox: Arc<Inbox>,
+    settings: Arc<Settings>,
+    shards: Arc<Shards>,
+    /// Taken from the inbox, and not done yet.
+    commands: VecDeque<Command>,
+    seats: Places<Seat<K>>,
+    numbers: HashMap<u64, u32>,
+    rooms: HashMap<Arc<str>, Room>,
+    patterns: Patterns,
+    turn: Turn,
+    due: Due,
+    /// How many have waited in the shard.
+    waited: u64,
+    /// Used anew for each member.
+    handed: Vec<Handed>,
+}
+
+/// The subscribers of a name.
+#[derive(Debug, Default)]
+pub(super) struct Room(Vec<Subscriber>);
+
+#[derive(Clone, Copy, Debug)]
+struct Subscriber {
+    seat: u32,
+    subscription: u32,
+}
+
+/// A member's place in its shard.
+#[derive(Debug)]
+pub(super) struct Seat<K> {
+    pub(super) member: Arc<MemberState>,
+    pub(super) key: K,
+    pub(super) subscriptions: Places<Entered>,
+    /// What this turn has for it: the first and the last of a chain in [`Turn::parcels`].
+    first: u32,
+    last: u32,
+    touched: bool,
+    pub(super) waiting: Waiting,
+}
+
+/// What is known of a member that cannot take everything at once.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Its outbox is not empty: what comes has to wait until it is.
+    pub(super) behind: bool,
+    /// It is closed, or gone.
+    pub(super) closing: bool,
+    /// The subscriptions of which something waits.
+    pub(super) subscriptions: Vec<u32>,
+    /// That of what is published to all, once something of it had to wait.
+    pub(super) everybody: Option<u32>,
+}
+
+/// A subscription as the shard has it.
+#[derive(Debug)]
+pub(super) struct Entered {
+    name: Arc<str>,
+    /// Its place among the subscribers of the name.
+    at: usize,
+    is_pattern: bool,
+    pub(super) terms: Terms,
+    pub(super) queue: Option<Box<Queue>>,
+    /// Before then nothing more, by its rate.
+    pub(super) not_before: Option<Instant>,
+    /// The clock is set for then.
+    pub(super) clock_is_set: bool,
+}
+
+impl Entered {
+    pub(super) fn new(name: Arc<str>, is_pattern: bool, terms: Terms) -> Self {
+        Self { name, at: 0, is_pattern, terms, queue: None, not_before: None, clock_is_set: false }
+    }
+}
+
+/// What is published in one turn, and to whom.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    pub(super) given: Vec<Given>,
+    pub(super) parcels: Vec<Parcel>,
+    touched: Vec<u32>,
+    /// How many of the touched had their turn.
+    done: usize,
+}
+
+/// Something to give to members.
+#[derive(Debug)]
+pub(super) enum Given {
+    Live(Delivery),
+    /// Of the history, for one who comes back: nobody counts it.
+    Missed(Arc<Publication>, Published),
+    Lost(Gap),
+}
+
+impl Given {
+    pub(super) fn publication(&self) -> Option<&Arc<Publication>> {
+        match self {
+            Self::Live(delivery) => Some(delivery.publication()),
+            Self::Missed(publication, _) => Some(publication),
+            Self::Lost(_) => None,
+        }
+    }
+
+    pub(super) fn tally(&mut self) -> Option<&mut Published> {
+        match self {
+            Self::Live(delivery) => Some(delivery.tally()),
+            Self::Missed(_, tally) => Some(tally),
+            Self::Lost(_) => None,
+        }
+    }
+}
+
+/// One thing for one member, and which is its next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parcel {
+    pub(super) given: u32,
+    pub(super) subscription: u32,
+    pub(super) next: u32,
+}
+
+/// When somebody's rate lets the next message through.
+#[derive(Debug, Default)]
+pub(super) struct Due(BinaryHeap<Reverse<(Instant, u64, u32)>>);
+
+impl Due {
+    pub(super) fn set(&mut self, at: Instant, member: u64, subscription: u32) {
+        self.0.push(Reverse((at, member, subscription)));
+    }
+}
+
+impl<K: 'static> Shard<K> {
+    /// It does not keep the topics, which may keep it.
+    pub(crate) fn new(topics: &Topics, inbox: Arc<Inbox>) -> Self {
+        Self {
+            inbox,
+            settings: topics.0.settings.clone(),
+            shards: topics.0.shards.clone(),
+            commands: VecDeque::new(),
+            seats: Places::default(),
+            numbers: HashMap::new(),
+            rooms: HashMap::new(),
+            patterns: Patterns::default(),
+            turn: Turn::default(),
+            due: Due::default(),
+            waited: 0,
+            handed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// When to [work](Self::work) again, if nobody rings before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.0.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Does what there is to do, for as many as `members` members; whether there is more.
+    ///
+    /// What was published since the last turn leaves in one write for each member, and one member after the other, so that the
+    /// memory in which its messages gather is the same for all.
+    pub(crate) fn work(
+        &mut self,
+        now: Instant,
+        outlets: &mut impl Outlets<Key = K>,
+        mut members: usize,
+    ) -> bool {
+        self.fire(now);
+        loop {
+            while let Some(place) = self.turn.next() {
+                if members == 0 {
+                    self.turn.done -= 1;
+                    return true;
+                }
+                members -= 1;
+                self.give(place, now, outlets);
+            }
+            self.turn.finish();
+            if self.commands.is_empty() {
+                self.inbox.take(&mut self.commands);
+                if self.commands.is_empty() {
+                    return false;
+                }
+            }
+            while self.turn.has_room()
+                && let Some(command) = self.next_command()
+            {
+                self.obey(command);
+            }
+        }
+    }
+
+    /// Who comes or goes does so between two turns, so that no place changes its owner within one.
+    fn next_command(&mut self) -> Option<Command> {
+        let goes_on = match self.commands.front()? {
+            Command::Publish(_) | Command::Everybody(_) | Command::Subscribe { .. } | Command::Lost(_) => {
+                true
+            }
+            _ => self.turn.touched.is_empty(),
+        };
+        if goes_on { self.commands.pop_front() } else { None }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Join { member, key } => {
+                let Ok(key) = key.downcast::<K>() else { return };
+                let number = member.number;
+                let place = self.seats.insert(Seat {
+                    member,
+                    key: *key,
+                    subscriptions: Places::default(),
+                    first: NONE,
+                    last: NONE,
+                    touched: false,
+                    waiting: Waiting::default(),
+                });
+                self.numbers.insert(number, place);
+            }
+            Command::Leave { member } => {
+                // Its subscriptions have gone before it.
+                if let Some(place) = self.numbers.remove(&member.number) {
+                    self.seats.remove(place);
+                }
+            }
+            Command::Subscribe { member, name, is_pattern, terms, missed } => {
+                self.subscribe(&member, name, is_pattern, terms, missed);
+            }
+            Command::Unsubscribe { member, name, is_pattern } => self.unsubscribe(&member, &name, is_pattern),
+            Command::Publish(delivery) => {
+                let topic = delivery.publication().topic.clone();
+                let except = delivery.publication().except;
+                self.address(&topic, except, Given::Live(delivery));
+            }
+            Command::Lost(gap) => self.address(&gap.topic.clone(), 0, Given::Lost(gap)),
+            Command::Everybody(delivery) => {
+                let given = self.turn.open(Given::Live(delivery));
+                for (place, seat) in self.seats.iter_mut() {
+                    self.turn.add(place, seat, given, EVERYBODY);
+                }
+            }
+            Command::Drained { member } => {
+                let Some(&place) = self.numbers.get(&member.number) else { return };
+                let Some(seat) = self.seats.get_mut(place) else { return };
+                seat.waiting.behind = false;
+                self.turn.touch(place, seat);
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        member: &MemberState,
+        name: Arc<str>,
+        is_pattern: bool,
+        terms: Terms,
+        missed: Vec<Arc<Publication>>,
+    ) {
+        let Some(&place) = self.numbers.get(&member.number) else { return };
+        let Some(seat) = self.seats.get_mut(place) else { return };
+        let subscription = seat.subscriptions.insert(Entered::new(name.clone(), is_pattern, terms));
+        let room = match is_pattern {
+            true => self.patterns.room(&name),
+            false => self.rooms.entry(name).or_default(),
+        };
+        if let Some(entered) = seat.subscriptions.get_mut(subscription) {
+            entered.at = room.0.len();
+        }
+        room.0.push(Subscriber { seat: place, subscription });
+        for publication in missed {
+            let given = self.turn.open(Given::Missed(publication, Published::default()));
+            self.turn.add(place, seat, given, subscription);
+        }
+    }
+
+    fn unsubscribe(&mut self, member: &MemberState, name: &Arc<str>, is_pattern: bool) {
+        let Some(&place) = self.numbers.get(&member.number) else { return };
+        let room = match is_pattern {
+            true => Some(self.patterns.room(name)),
+            false => self.rooms.get_mut(name),
+        };
+        let Some(room) = room else { return };
+        let Some(seat) = self.seats.get_mut(place) else { return };
+        let is_it = |entered: &Entered| entered.is_pattern == is_pattern && entered.name == *name;
+        let found = seat.subscriptions.iter_mut().find(|(_, entered)| is_it(entered)).map(|(at, _)| at);
+        let Some(subscription) = found else { return };
+        seat.waiting.subscriptions.retain(|waiting| *waiting != subscription);
+        let Some(entered) = seat.subscriptions.remove(subscription) else { return };
+        room.0.swap_remove(entered.at);
+        if let Some(moved) = room.0.get(entered.at).copied() {
+            let moved_seat = self.seats.get_mut(moved.seat);
+            if let Some(moved) = moved_seat.and_then(|seat| seat.subscriptions.get_mut(moved.subscription)) {
+                moved.at = entered.at;
+            }
+        }
+        if !room.is_empty() {
+            return;
+        }
+        match is_pattern {
+            true => self.patterns.prune(name),
+            false => drop(self.rooms.remove(name)),
+        }
+    }
+
+    fn address(&mut self, topic: &str, except: u64, what: Given) {
+        let given = self.turn.open(what);
+        let Self { turn, seats, rooms, patterns, .. } = self;
+        let mut each = |room: &Room| {
+            for subscriber in &room.0 {
+                let Some(seat) = seats.get_mut(subscriber.seat) else { continue };
+                if except == 0 || seat.member.number != except {
+                    turn.add(subscriber.seat, seat, given, subscriber.subscription);
+                }
+            }
+        };
+        if let Some(room) = rooms.get(topic) {
+            each(room);
+        }
+        let (name, is_presence) = base(topic);
+        if !patterns.is_empty() && !is_presence {
+            patterns.each(name, &mut each);
+        }
+    }
+
+    /// The clocks of rates.
+    fn fire(&mut self, now: Instant) {
+        while let Some(Reverse((at, member, subscription))) = self.due.0.peek().copied()
+            && at <= now
+        {
+            self.due.0.pop();
+            let Some(&place) = self.numbers.get(&member) else { continue };
+            let Some(seat) = self.seats.get_mut(place) else { continue };
+            if let Some(entered) = seat.subscriptions.get_mut(subscription) {
+                entered.clock_is_set = false;
+            }
+            self.turn.touch(place, seat);
+        }
+    }
+
+    /// A member's turn.
+    fn give(&mut self, place: u32, now: Instant, outlets: &mut impl Outlets<Key = K>) {
+        let Self { seats, turn, due, waited, handed, settings, .. } = self;
+        let Some(seat) = seats.get_mut(place) else { return };
+        let first = std::mem::replace(&mut seat.first, NONE);
+        (seat.last, seat.touched) = (NONE, false);
+        let Seat { member, key, subscriptions, waiting, .. } = seat;
+        let is_there = outlets.with(key, |outlet| {
+            Giving { member, subscriptions, waiting, outlet, settings, turn, due, waited, handed, now }
+                .give(first);
+        });
+        if !is_there {
+            waiting.closing = true;
+            turn.drop_chain(first);
+        }
+    }
+}
+
+impl<K> Drop for Shard<K> {
+    fn drop(&mut self) {
+        self.shards.detach(&self.inbox);
+    }
+}
+
+impl Room {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Turn {
+    /// Something is to be given.
+    fn open(&mut self, what: Given) -> u32 {
+        self.given.push(what);
+        (self.given.len() - 1) as u32
+    }
+
+    /// It is for this member, once.
+    #[inline]
+    fn add<K>(&mut self, place: u32, seat: &mut Seat<K>, given: u32, subscription: u32) {
+        let parcel = self.parcels.len() as u32;
+        match self.parcels.get_mut(seat.last as usize) {
+            // Another subscription of it matches too.
+            Some(last) if last.given == given => return,
+            Some(last) => last.next = parcel,
+            None => seat.first = parcel,
+        }
+        seat.last = parcel;
+        self.parcels.push(Parcel { given, subscription, next: NONE });
+        self.touch(place, seat);
+    }
+
+    #[inline]
+    fn touch<K>(&mut self, place: u32, seat: &mut Seat<K>) {
+        if !std::mem::replace(&mut seat.touched, true) {
+            self.touched.push(place);
+        }
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        let place = self.touched.get(self.done).copied()?;
+        self.done += 1;
+        Some(place)
+    }
+
+    fn has_room(&self) -> bool {
+        self.parcels.len() < PARCELS_A_TURN
+    }
+
+    /// Nobody is there to take it.
+    fn drop_chain(&mut self, mut parcel: u32) {
+        while let Some(Parcel { given, next, .. }) = self.parcels.get(parcel as usize).copied() {
+            if let Some(tally) = self.given[given as usize].tally() {
+                tally.dropped += 1;
+            }
+            parcel = next;
+        }
+    }
+
+    /// All had their turn: what was given is counted, as its deliveries are dropped.
+    fn finish(&mut self) {
+        self.given.clear();
+        self.parcels.clear();
+        self.touched.clear();
+        self.done = 0;
+        if self.parcels.capacity() > 2 * PARCELS_A_TURN {
+            *self = Self::default();
+        }
+    }
+}
+
+/// The subscription to what is published to all.
+pub(super) const EVERYBODY: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
+/// Messages times members that one turn gathers, at the most but for one message's.
+const PARCELS_A_TURN: usize = 32 << 10;

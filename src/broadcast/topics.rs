@@ -1,0 +1,624 @@
+//! The door for applications, and what all shards share: which topics there are, and who wants them.
+
+use std::{
+    any::Any,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    entry::Stripe,
+    error::TopicError,
+    gap::{Gap, GapReason},
+    history::{HistoryLimits, Page, Position, Since},
+    inbox::{Command, Inbox},
+    member::{Held, Member, MemberState, Subscribed},
+    name::{Named, base, check_topic, presence_of},
+    options::{Subscription, Terms},
+    presence::{PresenceChange, PresenceKind, Present},
+    publication::{Delivery, Publication, Publish, Publishing},
+};
+use crate::proto::Message;
+
+/// Topics, and who has subscribed to them; a clone is a reference count.
+///
+/// Publishing encodes a message once and hands one reference to each shard that has subscribers; the shards write. The messages of a
+/// topic come in the same order for everybody. Connections take part by a driver: `WebSocket::join` of the tokio driver,
+/// `Reactor::topics` of the reactor.
+///
+/// ```
+/// use framecast::broadcast::Topics;
+///
+/// let topics = Topics::new();
+/// let publishing = topics.publish("match:42", "2:1")?;
+/// assert_eq!(publishing.position().offset, 1);
+/// // Nobody has subscribed, so that it is known at once what came of it. Else `publishing.await`, or `then`.
+/// assert_eq!(publishing.published().map(|published| published.subscribers()), Some(0));
+/// # Ok::<(), framecast::broadcast::TopicError>(())
+/// ```
+#[derive(Clone)]
+pub struct Topics(pub(super) Arc<Directory>);
+
+/// The terms of [`Topics`].
+#[must_use]
+pub struct TopicsBuilder(Settings);
+
+pub(super) struct Directory {
+    pub(super) settings: Arc<Settings>,
+    pub(super) shards: Arc<Shards>,
+    stripes: Box<[Mutex<Stripe>]>,
+    /// Random, so that nobody can choose names for one stripe (catalogue: DS-43).
+    hasher: RandomState,
+    topics: AtomicUsize,
+    members: AtomicU64,
+    epochs: AtomicU64,
+    /// For a driver that has no loops of its own.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "it is the tokio driver's"))]
+    seat: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+/// How something is told to a client.
+type Tell<T> = Box<dyn Fn(&T) -> Option<Message> + Send + Sync>;
+
+pub(super) struct Settings {
+    pub(super) subscriptions_max: usize,
+    topics_max: usize,
+    history: HistoryLimits,
+    pub(super) everybody: Terms,
+    pub(super) tell_gap: Tell<Gap>,
+    tell_presence: Tell<PresenceChange>,
+    clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    seed: Option<u64>,
+}
+
+impl TopicsBuilder {
+    /// What is kept of each topic. Default [`HistoryLimits::NONE`].
+    pub fn history(mut self, limits: HistoryLimits) -> Self {
+        self.0.history = limits;
+        self
+    }
+
+    /// Subscriptions of a connection. Default 128.
+    pub fn subscriptions_max(mut self, subscriptions: usize) -> Self {
+        self.0.subscriptions_max = subscriptions;
+        self
+    }
+
+    /// Topics that there may be. Default 100,000. If there are as many, one that nobody has subscribed to is forgotten for a new one.
+    pub fn topics_max(mut self, topics: usize) -> Self {
+        self.0.topics_max = topics.max(1);
+        self
+    }
+
+    /// How who is too slow for what is [published to all](Topics::publish_to_all) is treated. Default: disconnected with 1008.
+    pub fn everybody(mut self, subscription: Subscription) -> Self {
+        self.0.everybody = subscription.terms;
+        self
+    }
+
+    /// How a subscriber is told what it lost: the message that takes the lost ones' place. Default: it is not told, and
+    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait.
+    pub fn tell_gap(mut self, tell: impl Fn(&Gap) -> Option<Message> + Send + Sync + 'static) -> Self {
+        self.0.tell_gap = Box::new(tell);
+        self
+    }
+
+    /// How those who [watch](Subscription::watch_presence) are told who joins and leaves. Default: they are not. It must not wait, and
+    /// not use the topics.
+    pub fn tell_presence(
+        mut self,
+        tell: impl Fn(&PresenceChange) -> Option<Message> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.tell_presence = Box::new(tell);
+        self
+    }
+
+    /// The clock that ages what is kept. Default [`Instant::now`].
+    pub fn clock(mut self, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        self.0.clock = Box::new(clock);
+        self
+    }
+
+    /// Where epochs come from, for tests that repeat. Default: at random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.0.seed = Some(seed);
+        self
+    }
+
+    /// The topics.
+    #[must_use]
+    pub fn build(self) -> Topics {
+        let hasher = RandomState::new();
+        let seed = self.0.seed.unwrap_or_else(|| hasher.hash_one(Instant::now()));
+        Topics(Arc::new(Directory {
+            settings: Arc::new(self.0),
+            shards: Arc::default(),
+            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            hasher,
+            topics: AtomicUsize::new(0),
+            members: AtomicU64::new(1),
+            epochs: AtomicU64::new(seed),
+            seat: OnceLock::new(),
+        }))
+    }
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Topics {
+    /// With the defaults of [`builder`](Self::builder).
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets the terms.
+    pub fn builder() -> TopicsBuilder {
+        TopicsBuilder(Settings {
+            subscriptions_max: 128,
+            topics_max: 100_000,
+            history: HistoryLimits::NONE,
+            everybody: Terms::default(),
+            tell_gap: Box::new(|_| None),
+            tell_presence: Box::new(|_| None),
+            clock: Box::new(Instant::now),
+            seed: None,
+        })
+    }
+
+    /// Publishes to the subscribers of a topic; from any thread, from inside a callback too.
+    ///
+    /// # Errors
+    /// A name that is none; [`TopicError::TooManyTopics`]; [`TopicError::Full`], and then nobody gets it.
+    pub fn publish(&self, topic: &str, message: impl Into<Publish>) -> Result<Publishing, TopicError> {
+        let publish = message.into();
+        self.publish_with(topic, |_| publish)
+    }
+
+    /// [`publish`](Self::publish), of a message that tells its own place: `make` is called with it while the topic is locked, so
+    /// it must not use the topics.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); `make` may have been called, and its message is dropped.
+    pub fn publish_with(
+        &self,
+        topic: &str,
+        make: impl FnOnce(Position) -> Publish,
+    ) -> Result<Publishing, TopicError> {
+        check_topic(topic)?;
+        self.0.publish(topic, None, make, Command::Publish)
+    }
+
+    /// Publishes to every connection that takes part, whatever it has subscribed to.
+    ///
+    /// # Errors
+    /// [`TopicError::Full`], and then nobody gets it.
+    pub fn publish_to_all(&self, message: impl Into<Publish>) -> Result<Publishing, TopicError> {
+        let publish = message.into();
+        self.0.publish(EVERYBODY, None, |_| publish, Command::Everybody)
+    }
+
+    /// Gives a message to our subscribers that somebody else has published and given its place, a [`Broker`](super::Broker)
+    /// for instance. Places that were left out are not noticed: see [`lost`](Self::lost).
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn deliver(
+        &self,
+        topic: &str,
+        position: Position,
+        message: impl Into<Publish>,
+    ) -> Result<Publishing, TopicError> {
+        check_topic(topic)?;
+        let publish = message.into();
+        self.0.publish(topic, Some(position), |_| publish, Command::Publish)
+    }
+
+    /// Tells a topic's subscribers that messages are lost that somebody else has published: from `from` to `to`, both lost too.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn lost(&self, topic: &str, from: Position, to: u64) -> Result<(), TopicError> {
+        check_topic(topic)?;
+        self.0.lose(topic, from, to);
+        Ok(())
+    }
+
+    /// Where a topic is, if it is known.
+    pub fn position(&self, topic: &str) -> Option<Position> {
+        self.0.stripe(topic).topics.get(topic).map(|entry| entry.position())
+    }
+
+    /// Who is in a topic: the identities of its subscribers by name, in their order.
+    pub fn presence(&self, topic: &str) -> Vec<Present> {
+        self.0.stripe(topic).topics.get(topic).map(|entry| entry.presence.list()).unwrap_or_default()
+    }
+
+    /// How many have subscribed to a topic by its name.
+    pub fn members(&self, topic: &str) -> u32 {
+        self.0.stripe(topic).topics.get(topic).map_or(0, |entry| entry.members)
+    }
+
+    /// Up to `limit` messages of a topic's history: those after `since`, the oldest first; without it, the newest.
+    pub fn history(&self, topic: &str, since: Option<Since>, limit: usize) -> Page {
+        let Directory { settings, .. } = &*self.0;
+        let now = (settings.clock)();
+        let mut stripe = self.0.stripe(topic);
+        let none = Position { epoch: 0, offset: 0 };
+        let Some(entry) = stripe.topics.get_mut(topic) else {
+            return Page { position: none, messages: Vec::new(), complete: since.is_none() };
+        };
+        let (position, last) = (entry.position(), entry.last);
+        let Some(since) = since else {
+            let all = entry.history.all(now, &settings.history);
+            let mut messages: Vec<_> = all.rev().take(limit).cloned().collect();
+            messages.reverse();
+            return Page { position, messages, complete: true };
+        };
+        let same = since.epoch == position.epoch;
+        let missed = entry.history.since(now, since.offset, last, &settings.history).filter(|_| same);
+        let complete = missed.is_some();
+        let messages = missed.into_iter().flatten().take(limit).cloned().collect();
+        Page { position, messages, complete }
+    }
+
+    /// Up to `limit` topics that have subscribers by name, and how many, in the order of their names, `after` one and with a `prefix`.
+    pub fn list(&self, prefix: &str, after: &str, limit: usize) -> Vec<(Arc<str>, u32)> {
+        let mut found = Vec::new();
+        for stripe in &self.0.stripes {
+            let stripe = lock(stripe);
+            let fits =
+                |name: &str| name.starts_with(prefix) && name > after && !name.is_empty() && !base(name).1;
+            let entries = stripe.topics.values().filter(|entry| entry.members > 0 && fits(&entry.name));
+            found.extend(entries.map(|entry| (entry.name.clone(), entry.members)));
+        }
+        found.sort_unstable();
+        found.truncate(limit);
+        found
+    }
+
+    /// Topics that are known, those with them that nobody has subscribed to and that are not forgotten yet.
+    pub fn len(&self) -> usize {
+        self.0.topics.load(Ordering::Relaxed)
+    }
+
+    /// Whether no topic is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets the topics that nobody has used for longer than they are kept. It is done bit by bit whenever topics are used; this
+    /// does it at once, for who publishes no more.
+    pub fn forget_idle(&self) {
+        let now = (self.0.settings.clock)();
+        for stripe in &self.0.stripes {
+            let mut stripe = lock(stripe);
+            for _ in 0..stripe.topics.len() {
+                let forgotten = stripe.forget_idle(now, false);
+                self.0.topics.fetch_sub(forgotten, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// What the drivers need.
+#[cfg_attr(
+    not(any(feature = "tokio", feature = "reactor")),
+    expect(dead_code, reason = "it is the drivers'")
+)]
+impl Topics {
+    /// A new shard's inbox. `ring` wakes the shard; see [`Inbox::wakes`].
+    pub(crate) fn attach(&self, ring: Box<dyn Fn() + Send + Sync>) -> Arc<Inbox> {
+        let mut shards = self.0.shards.0.write().unwrap_or_else(PoisonError::into_inner);
+        let number = shards.iter().position(Option::is_none).unwrap_or(shards.len());
+        if number == shards.len() {
+            shards.push(None);
+        }
+        let inbox = Arc::new(Inbox::new(number, ring));
+        shards[number] = Some(inbox.clone());
+        inbox
+    }
+
+    /// Has a connection take part, by the shard of `inbox`, which knows it by `key`.
+    pub(crate) fn join(&self, inbox: &Arc<Inbox>, key: Box<dyn Any + Send>) -> Member {
+        let number = self.0.members.fetch_add(1, Ordering::Relaxed);
+        let member = Member::new(number, inbox.clone(), self.0.clone());
+        inbox.push(Command::Join { member: member.0.clone(), key });
+        member
+    }
+
+    /// What a driver keeps with the topics.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn seat(
+        &self,
+        make: impl FnOnce() -> Arc<dyn Any + Send + Sync>,
+    ) -> &Arc<dyn Any + Send + Sync> {
+        self.0.seat.get_or_init(make)
+    }
+}
+
+/// The shards' inboxes, by number.
+#[derive(Default)]
+pub(super) struct Shards(RwLock<Vec<Option<Arc<Inbox>>>>);
+
+impl Shards {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Arc<Inbox>>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A shard is over, and its members have left.
+    pub(super) fn detach(&self, inbox: &Inbox) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)[inbox.number] = None;
+        inbox.end();
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shards").field(&self.read().len()).finish()
+    }
+}
+
+impl Directory {
+    fn stripe(&self, name: &str) -> MutexGuard<'_, Stripe> {
+        let hash = self.hasher.hash_one(base(name).0) as usize;
+        lock(&self.stripes[hash % self.stripes.len()])
+    }
+
+    /// Below 2^53, which is as far as JSON's numbers reach everywhere, and not 0.
+    fn epoch(&self) -> u64 {
+        let mut z = self.epochs.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11).max(1)
+    }
+
+    /// How long a topic is kept that nobody has subscribed to.
+    fn keep(&self) -> Duration {
+        self.settings.history.age.max(IDLE_MIN)
+    }
+
+    /// Makes sure that there is room for `name` among the topics.
+    fn make_room(&self, stripe: &mut Stripe, name: &str, now: Instant) -> Result<(), TopicError> {
+        let forgotten = stripe.forget_idle(now, false);
+        self.topics.fetch_sub(forgotten, Ordering::Relaxed);
+        if stripe.topics.contains_key(name) {
+            return Ok(());
+        }
+        let max = self.settings.topics_max;
+        if self.topics.fetch_add(1, Ordering::Relaxed) < max {
+            return Ok(());
+        }
+        let forgotten = stripe.forget_idle(now, true);
+        self.topics.fetch_sub(forgotten, Ordering::Relaxed);
+        if forgotten > 0 {
+            return Ok(());
+        }
+        self.topics.fetch_sub(1, Ordering::Relaxed);
+        Err(TopicError::TooManyTopics { max })
+    }
+
+    fn publish(
+        &self,
+        topic: &str,
+        position: Option<Position>,
+        make: impl FnOnce(Position) -> Publish,
+        command: fn(Delivery) -> Command,
+    ) -> Result<Publishing, TopicError> {
+        let mut stripe = self.stripe(topic);
+        self.publish_in(&mut stripe, topic, position, make, command)
+    }
+
+    /// Under the lock of its topic a message gets its place and is handed to all shards: so its order is the same in all of them,
+    /// and it is for all of them or, if one has no room, for none.
+    fn publish_in(
+        &self,
+        stripe: &mut Stripe,
+        topic: &str,
+        position: Option<Position>,
+        make: impl FnOnce(Position) -> Publish,
+        command: fn(Delivery) -> Command,
+    ) -> Result<Publishing, TopicError> {
+        let now = (self.settings.clock)();
+        self.make_room(stripe, topic, now)?;
+        let entry = stripe.entry(topic, || self.epoch());
+        let position = position.unwrap_or(Position { epoch: entry.epoch, offset: entry.last + 1 });
+        let publication = Arc::new(Publication::new(entry.name.clone(), position, make(position)));
+        let bytes = publication.message.frame_bytes();
+        let is_wanted = |inbox: &Inbox| {
+            topic == EVERYBODY || entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0
+        };
+        let shards = self.shards.read();
+        let inboxes = || shards.iter().flatten().filter(|inbox| is_wanted(inbox));
+        // In the order of their numbers, so that two who publish never wait for each other.
+        let mut queues: Vec<_> = inboxes().map(|inbox| inbox.lock()).collect();
+        if queues.iter().any(|queue| !queue.has_room(bytes)) {
+            return Err(TopicError::Full);
+        }
+        for (queue, delivery) in queues.iter_mut().zip(Delivery::split(&publication, inboxes().count())) {
+            queue.push(command(delivery), bytes);
+        }
+        drop(queues);
+        inboxes().for_each(|inbox| inbox.ring());
+        drop(shards);
+        (entry.epoch, entry.last) = (position.epoch, position.offset);
+        if topic != EVERYBODY {
+            entry.history.push(now, &publication, &self.settings.history);
+        }
+        stripe.used(topic, now, self.keep());
+        Ok(Publishing(publication))
+    }
+
+    fn lose(&self, topic: &str, from: Position, to: u64) {
+        let mut stripe = self.stripe(topic);
+        let Some(entry) = stripe.topics.get_mut(topic) else { return };
+        let gap = Gap {
+            topic: entry.name.clone(),
+            epoch: from.epoch,
+            from: from.offset,
+            to: to.max(from.offset),
+            reason: GapReason::Broker,
+        };
+        (entry.epoch, entry.last) = (from.epoch, gap.to);
+        for inbox in self.shards.read().iter().flatten() {
+            if entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0 {
+                inbox.push(Command::Lost(gap.clone()));
+            }
+        }
+    }
+
+    /// What a subscriber is told that has the subscription already.
+    pub(super) fn stands(&self, name: &str) -> Subscribed {
+        let stripe = self.stripe(name);
+        let entry = stripe.topics.get(name);
+        Subscribed {
+            position: entry.map(|entry| entry.position()),
+            members: entry.map_or(0, |entry| entry.members),
+            recovered: None,
+        }
+    }
+
+    /// Enters a subscription; its name, as all share it.
+    pub(super) fn subscribe(
+        &self,
+        member: &Arc<MemberState>,
+        name: &str,
+        named: Named,
+        subscription: Subscription,
+    ) -> Result<(Arc<str>, Subscribed), TopicError> {
+        let Subscription { terms, since, identity, presence } = subscription;
+        let inbox = &member.inbox;
+        let subscribe = |name: &Arc<str>, missed| {
+            inbox.push(Command::Subscribe {
+                member: member.clone(),
+                name: name.clone(),
+                is_pattern: named == Named::Pattern,
+                terms,
+                missed,
+            });
+        };
+        if named == Named::Pattern {
+            inbox.patterns.fetch_add(1, Ordering::Relaxed);
+            let name: Arc<str> = name.into();
+            subscribe(&name, Vec::new());
+            return Ok((name, Subscribed { position: None, members: 0, recovered: None }));
+        }
+        let now = (self.settings.clock)();
+        let mut stripe = self.stripe(name);
+        self.make_room(&mut stripe, name, now)?;
+        let watched = presence.then(|| presence_of(name));
+        if let Some(watched) = &watched {
+            self.make_room(&mut stripe, watched, now)?;
+        }
+        if let Some(identity) = &identity {
+            self.change_presence(&mut stripe, name, PresenceKind::Join, identity);
+        }
+        let entry = stripe.entry(name, || self.epoch());
+        entry.come(inbox.number);
+        let (position, last) = (entry.position(), entry.last);
+        let missed: Option<Vec<_>> = since
+            .filter(|since| since.epoch == position.epoch)
+            .and_then(|since| entry.history.since(now, since.offset, last, &self.settings.history))
+            .map(|missed| missed.cloned().collect());
+        let subscribed = Subscribed {
+            position: Some(position),
+            members: entry.members,
+            recovered: missed.as_ref().map(Vec::len),
+        };
+        let name = entry.name.clone();
+        subscribe(&name, missed.unwrap_or_default());
+        if let Some(watched) = watched {
+            let entry = stripe.entry(&watched, || self.epoch());
+            entry.come(inbox.number);
+            subscribe(&entry.name.clone(), Vec::new());
+        }
+        Ok((name, subscribed))
+    }
+
+    /// Gives a subscription back.
+    pub(super) fn unsubscribe(&self, member: &Arc<MemberState>, name: &Arc<str>, held: &Held) {
+        let inbox = &member.inbox;
+        let is_pattern = held.named == Named::Pattern;
+        let unsubscribe = |name: Arc<str>| {
+            inbox.push(Command::Unsubscribe { member: member.clone(), name, is_pattern });
+        };
+        if is_pattern {
+            inbox.patterns.fetch_sub(1, Ordering::Relaxed);
+            return unsubscribe(name.clone());
+        }
+        let now = (self.settings.clock)();
+        let mut stripe = self.stripe(name);
+        let mut leave = |name: &str| {
+            if let Some(entry) = stripe.topics.get_mut(name) {
+                entry.go(inbox.number);
+                unsubscribe(entry.name.clone());
+            }
+            stripe.used(name, now, self.keep());
+        };
+        leave(name);
+        if held.presence {
+            leave(&presence_of(name));
+        }
+        if let Some(identity) = &held.identity {
+            self.change_presence(&mut stripe, name, PresenceKind::Leave, identity);
+        }
+    }
+
+    /// Notes who comes or goes, and tells those who watch: before who comes is among them, and after who goes is no more.
+    fn change_presence(&self, stripe: &mut Stripe, name: &str, kind: PresenceKind, identity: &Arc<str>) {
+        let entry = stripe.entry(name, || self.epoch());
+        let (connections, version) = entry.presence.change(kind, identity);
+        let members = entry.members + u32::from(kind == PresenceKind::Join);
+        let topic = entry.name.clone();
+        let watched = presence_of(name);
+        if stripe.topics.get(&*watched).is_none_or(|entry| entry.members == 0) {
+            return;
+        }
+        let change =
+            PresenceChange { topic, kind, identity: identity.clone(), connections, members, version };
+        if let Some(message) = (self.settings.tell_presence)(&change) {
+            // Where a shard has no room, its own subscribers are told by the next change's version that one is missing.
+            let _ = self.publish_in(stripe, &watched, None, |_| Publish::new(message), Command::Publish);
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subscriptions_max, topics_max, history, .. } = self;
+        let mut debug = f.debug_struct("Settings");
+        debug.field("subscriptions_max", subscriptions_max).field("topics_max", topics_max);
+        debug.field("history", history).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TopicsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TopicsBuilder").field(&self.0).finish()
+    }
+}
+
+fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks over all topics.
+const STRIPES: usize = 64;
+/// The topic of what is for all, whose name nobody can give.
+const EVERYBODY: &str = "";
+/// A topic without subscribers is kept so long in any case: whoever has subscribed by a wildcard is owed its offsets.
+const IDLE_MIN: Duration = Duration::from_secs(60);
