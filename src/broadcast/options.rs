@@ -105,8 +105,9 @@ impl Subscription {
         self
     }
 
-    /// So many messages a second at most, evenly spread; what came between is dropped but for the newest, or for the newest of
-    /// each key with [`OverflowPolicy::Conflate`], each of which has its turn. Default: no such limit; 0 counts as none.
+    /// So many messages a second at most, evenly spread; what came between is dropped but for the newest, or, with
+    /// [`OverflowPolicy::Conflate`], for the newest of each key: of these the one that was updated longest ago is next. Default: no
+    /// such limit; 0 counts as none.
     pub fn max_rate(mut self, messages_a_second: u32) -> Self {
         self.terms.every = Duration::from_secs(1).checked_div(messages_a_second);
         self
