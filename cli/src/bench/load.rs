@@ -124,6 +124,46 @@ impl Load {
         wait(&mut self.poll, &mut self.events, Some(at_most))
     }
 
+    /// Queues so many messages on a connection and writes them; when.
+    pub(super) fn send(&mut self, at: usize, count: u64) -> Result<Instant, Failure> {
+        for _ in 0..count {
+            if !self.clients[at].queue(&mut self.tools) {
+                return Err(Failure::Broken(format!("connection {at} takes no {count} messages at once")));
+            }
+        }
+        let now = Instant::now();
+        self.clients[at].flush(now, &mut self.tools).map_err(Failure::Broken)?;
+        Ok(now)
+    }
+
+    /// Writes what waits on a connection.
+    pub(super) fn flush(&mut self, at: usize) -> Result<(), Failure> {
+        self.clients[at].flush(Instant::now(), &mut self.tools).map_err(Failure::Broken)
+    }
+
+    /// Reads what is there on a connection; how many messages that completed. `to_the_end`: the server may have closed.
+    pub(super) fn read(&mut self, at: usize, to_the_end: bool) -> Result<u64, Failure> {
+        self.clients[at].read(to_the_end, Instant::now(), &mut self.tools).map_err(Failure::Broken)
+    }
+
+    /// Waits at most so long, reads what came, pings that want an answer with it, and goes on writing; how many messages came.
+    pub(super) fn serve(&mut self, at_most: Duration) -> Result<u64, Failure> {
+        self.wait(at_most)?;
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut messages = 0;
+        for event in &events {
+            let at = event.token().0;
+            if event.is_readable() {
+                messages += self.read(at, event.is_read_closed())?;
+            }
+            if event.is_writable() {
+                self.flush(at)?;
+            }
+        }
+        self.events = events;
+        Ok(messages)
+    }
+
     /// Hangs up: with the closing handshake on WebSocket, without waiting for servers that do not answer.
     pub(super) fn close(mut self) {
         let now = Instant::now();
