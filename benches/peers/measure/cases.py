@@ -10,7 +10,7 @@ class Case:
     scenario: str  # of `framecast bench`
     connections: int
     floor: str  # the server that ratios are told to
-    mark: float  # our own: of the ratio, or in KiB a connection
+    mark: float | None  # our own: of the ratio, or in KiB a connection
     depth: int = 1
     size: int = 20
     text: bool = False
@@ -25,16 +25,23 @@ class Case:
     @property
     def group(self):
         """Who takes part: servers that compress are servers of their own."""
-        return "deflate" if self.deflate else self.scenario
+        if self.deflate:
+            return "relay-deflate" if self.scenario == "relay" else "deflate"
+        return self.scenario
+
+    def is_raw(self, server):
+        """Whether the load is plain TCP: a floor speaks no WebSocket, but for the relay's, where nobody could tell messages apart."""
+        return server.is_floor and self.scenario != "relay"
 
     @property
     def unit(self):
-        return {"echo": "µs a message", "handshake": "µs a handshake", "idle": "KiB a connection"}[self.scenario]
+        return {"echo": "µs a message", "handshake": "µs a handshake", "idle": "KiB a connection",
+                "relay": "µs a delivery"}[self.scenario]
 
     def options(self):
         """What `framecast bench` is told."""
         options = ["--connections", str(self.connections)]
-        if self.scenario == "echo":
+        if self.scenario in ("echo", "relay"):
             options += ["--depth", str(self.depth), "--size", str(self.size), "--text" if self.text else "--binary"]
         return options + (["--deflate"] if self.deflate else [])
 
@@ -43,12 +50,14 @@ class Case:
         server = result["server"]
         if self.is_memory:
             return server["rss_bytes_per_connection"] / 1024
-        return server["cpu_us_per_message" if self.scenario == "echo" else "cpu_us_per_handshake"]
+        return server[{"echo": "cpu_us_per_message", "handshake": "cpu_us_per_handshake",
+                       "relay": "cpu_us_per_delivery"}[self.scenario]]
 
     def mark_of(self, server):
         """Ours alone have one."""
         return {"framecast-run": self.mark, "framecast-deflate": self.mark, "framecast-accept": self.mark_accept,
-                "framecast-reactor": self.mark_reactor}.get(server)
+                "framecast-reactor": self.mark_reactor, "framecast-relay-tokio": self.mark,
+                "framecast-relay-reactor": self.mark_reactor}.get(server)
 
     def floor_of(self, server):
         """What a server's ratio is told to: the reactor's to what mio itself takes."""
@@ -73,11 +82,21 @@ CASES = [
          connections=32, floor="floor-handshake", mark=1.1, mark_reactor=1.05),
     Case("idle", "5,000 connections, after one message each way on each", "idle",
          connections=5000, floor="floor-lent", mark=1.2, mark_accept=1.7, mark_reactor=0.25),
+    Case("relay-p1", "1,000 subscribers, one of which publishes 1 binary message of 128 B at a time", "relay",
+         connections=1000, depth=1, size=128, floor="floor-relay", mark=1.15, mark_reactor=1.08),
+    Case("relay-p8", "1,000 subscribers, one of which publishes 8 binary messages of 128 B at a time", "relay",
+         connections=1000, depth=8, size=128, floor="floor-relay", mark=1.2, mark_reactor=1.08),
+    Case("relay-1k-deflate", "1,000 subscribers, one of which publishes 1 text message of 1 KiB at a time, compressed both ways",
+         "relay", connections=1000, depth=1, size=1 << 10, text=True, deflate=True, floor="floor-relay", mark=None),
 ]
 
 
 def quick(case):
     """The same case, small enough for a test."""
-    if case.scenario != "idle":
-        return case
-    return replace(case, connections=500, title=case.title.replace("5,000", "500"))
+    match case.scenario:
+        case "idle":
+            return replace(case, connections=500, title=case.title.replace("5,000", "500"))
+        case "relay":
+            return replace(case, connections=100, title=case.title.replace("1,000", "100"))
+        case _:
+            return case

@@ -1,4 +1,4 @@
-"""One message there and back before anything is measured, by a client that shares no code with the load or the servers."""
+"""One message there and back, or from one to another, before anything is measured, by a client that shares no code with the load or the servers."""
 
 import base64
 import hashlib
@@ -22,7 +22,10 @@ def check(port, case, raw):
             if case.scenario != "handshake":
                 payload = bytes(ord("a") + at % 26 for at in range(size))
                 head = _head(case.text, size)
-                _exchange(stream, _masked(head, payload), head + payload)
+                if case.scenario == "relay":
+                    _relay(stream, port, head, payload)
+                else:
+                    _exchange(stream, _masked(head, payload), head + payload)
     except OSError as error:
         raise Failed(f"the check before the measurement: {error}") from error
 
@@ -60,8 +63,17 @@ def _masked(head, payload):
     return bytes([head[0], head[1] | 0x80]) + head[2:] + key + masked
 
 
+def _relay(stream, port, head, payload):
+    """From each of two connections to both."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as other:
+        _upgrade(other, port, raw=False)
+        for sender, receiver in ((stream, other), (other, stream)):
+            _exchange(sender, _masked(head, payload), head + payload)
+            _exchange(receiver, b"", head + payload)
+
+
 def _exchange(stream, sent, expected):
-    """Sends `sent`; what comes back must be `expected`, byte for byte."""
+    """Sends `sent`; what comes must be `expected`, byte for byte."""
     stream.sendall(sent)
     received = bytearray()
     while len(received) < len(expected):
@@ -71,4 +83,4 @@ def _exchange(stream, sent, expected):
         received += part
     if received != expected:
         raise Failed(f"the check before the measurement: of {len(expected)} bytes expected, {len(received)} came, "
-                     "and they are not an echo")
+                     "and they are not what was sent")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 ECHO, HANDSHAKE, IDLE = ["echo"], ["handshake"], ["idle"]
 ALL = ECHO + HANDSHAKE + IDLE
 DEFLATE = ["deflate"]  # and nothing else: a server of its own
+RELAY, RELAY_DEFLATE = ["relay"], ["relay-deflate"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,11 @@ class Server:
 
     @property
     def compresses(self):
-        return self.scenarios is DEFLATE
+        return self.name.endswith("-deflate")
+
+    @property
+    def relays(self):
+        return "-relay" in self.name
 
     @property
     def is_script(self):
@@ -32,12 +37,13 @@ class Server:
         match self.kind:
             case "framecast":
                 deflate = ["--deflate"] if self.compresses else []
-                engine = "reactor" if self.name == "framecast-reactor" else "tokio"
-                return [paths.framecast, "echo", "--engine", engine, "--listen", "127.0.0.1:0", "--origin", "any", *deflate]
-            case "node":
-                return ["node", paths.node / "node-ws.mjs", *(["deflate"] if self.compresses else [])]
-            case "bun":
-                return [paths.bun(), paths.node / "bun.mjs", *(["deflate"] if self.compresses else [])]
+                engine = "reactor" if "-reactor" in self.name else "tokio"
+                what = "relay" if self.relays else "echo"
+                return [paths.framecast, what, "--engine", engine, "--listen", "127.0.0.1:0", "--origin", "any", *deflate]
+            case "node" | "bun":
+                program = "node" if self.kind == "node" else paths.bun()
+                script = self.name.removesuffix("-deflate") + ".mjs"
+                return [program, paths.node / script, *(["deflate"] if self.compresses else [])]
             case _:
                 return [paths.peers, self.name]
 
@@ -67,6 +73,19 @@ SERVERS = [
     Server("bun-deflate", DEFLATE, "bun"),
     Server("sockudo-deflate", DEFLATE),
     Server("node-ws-deflate", DEFLATE, "node"),
+    Server("floor-relay", RELAY + RELAY_DEFLATE),
+    Server("framecast-relay-reactor", RELAY, "framecast"),
+    Server("framecast-relay-tokio", RELAY, "framecast"),
+    Server("tokio-websockets-relay", RELAY),
+    Server("sockudo-relay", RELAY),
+    Server("sockudo-relay-batched", RELAY),
+    Server("ws-relay", RELAY, "node"),
+    Server("bun-relay", RELAY, "bun"),
+    Server("framecast-relay-reactor-deflate", RELAY_DEFLATE, "framecast"),
+    Server("framecast-relay-tokio-deflate", RELAY_DEFLATE, "framecast"),
+    Server("sockudo-relay-deflate", RELAY_DEFLATE),
+    Server("ws-relay-deflate", RELAY_DEFLATE, "node"),
+    Server("bun-relay-deflate", RELAY_DEFLATE, "bun"),
 ]
 
 

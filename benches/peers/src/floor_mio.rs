@@ -10,8 +10,8 @@ use slab::Slab;
 
 use crate::floor::SWITCHING_PROTOCOLS;
 
-const BUFFER_BYTES: usize = 256 << 10;
-const LISTENER: Token = Token(usize::MAX);
+pub(crate) const BUFFER_BYTES: usize = 256 << 10;
+pub(crate) const LISTENER: Token = Token(usize::MAX);
 
 struct Connection {
     stream: TcpStream,
@@ -117,7 +117,7 @@ impl Connection {
 }
 
 /// Writes until it is all gone or the socket takes no more.
-fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match stream.write(&bytes[written..]) {

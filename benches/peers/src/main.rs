@@ -1,4 +1,4 @@
-//! One echo server of many, by its name; `benches/peers/run` starts each on a core of its own.
+//! One server of many, an echo or a relay, by its name; `benches/peers/run` starts each on a core of its own.
 //!
 //! Run   `cargo run --release -- tokio-websockets-batched`
 //! Sees  `listening on ws://127.0.0.1:PORT/`, and from then on nothing until it is killed.
@@ -10,7 +10,9 @@ mod batching;
 mod fastwebsockets;
 mod floor;
 mod floor_mio;
+mod floor_relay;
 mod ours;
+mod relay;
 mod sockudo;
 mod tokio_websockets;
 mod tungstenite;
@@ -18,9 +20,11 @@ mod tungstenite;
 use std::{
     env, io,
     process::{ExitCode, Termination},
+    sync::Arc,
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sockudo_ws::pubsub::PubSub;
 use tokio::net::{TcpListener, TcpStream};
 
 /// That of the `framecast` command, so that nobody is ahead by it.
@@ -47,6 +51,14 @@ const SERVERS: &[(&str, Serve)] = &[
     ("sockudo-example", |listener| on_tokio(listener, sockudo::example)),
     ("sockudo-batched", |listener| on_tokio(listener, sockudo::batched)),
     ("sockudo-deflate", |listener| on_tokio(listener, sockudo::deflate)),
+    ("floor-relay", floor_relay::serve),
+    ("tokio-websockets-relay", |listener| {
+        let hub = relay::Hub::new();
+        on_tokio(listener, move |stream| tokio_websockets::relay(stream, hub.clone()))
+    }),
+    ("sockudo-relay", |listener| on_pubsub(listener, sockudo::relay)),
+    ("sockudo-relay-batched", |listener| on_pubsub(listener, sockudo::relay_batched)),
+    ("sockudo-relay-deflate", |listener| on_pubsub(listener, sockudo::relay_deflate)),
 ];
 
 fn main() -> ExitCode {
@@ -67,6 +79,16 @@ fn listen() -> io::Result<std::net::TcpListener> {
     let listener = mio::net::TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     println!("listening on ws://{}/", listener.local_addr()?);
     Ok(listener.into())
+}
+
+/// With what sockudo-ws publishes by.
+fn on_pubsub<F, C>(listener: std::net::TcpListener, connection: F) -> io::Result<()>
+where
+    F: Fn(TcpStream, Arc<PubSub>) -> C,
+    C: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let pubsub = Arc::new(PubSub::new());
+    on_tokio(listener, move |stream| connection(stream, pubsub.clone()))
 }
 
 /// A task a connection. How a connection ends is not told: the load is who looks at what comes back, and it ends them all.

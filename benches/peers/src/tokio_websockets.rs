@@ -4,7 +4,10 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, task::unconstrained};
 use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
 
-use crate::{Error, batching};
+use crate::{
+    Error, batching,
+    relay::{self, Hub},
+};
 
 /// Its example: each message is sent.
 pub(crate) async fn example(stream: TcpStream) -> Result<(), Error> {
@@ -27,6 +30,21 @@ pub(crate) async fn batched(stream: TcpStream) -> Result<(), Error> {
     unconstrained(async {
         let ws = accept(stream, Config::default().flush_threshold(64 << 10)).await?;
         Ok(batching::echo_gathered(ws, is_data).await?)
+    })
+    .await
+}
+
+/// With a queue a connection, and one flush for what waits in it; the threshold as above.
+pub(crate) async fn relay(stream: TcpStream, hub: Hub<Message>) -> Result<(), Error> {
+    unconstrained(async {
+        let ws = accept(stream, Config::default().flush_threshold(64 << 10)).await?;
+        let (_place, queued) = hub.join();
+        let publish = |message| {
+            if is_data(&message) {
+                hub.publish(&message);
+            }
+        };
+        Ok(relay::run(ws, queued, publish).await?)
     })
     .await
 }

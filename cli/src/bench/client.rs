@@ -72,6 +72,8 @@ pub(super) struct Client {
     socket: TcpStream,
     number: u32,
     peer: Peer,
+    /// Whose messages come back: its own, or a relay's publisher's; and how many those are by now.
+    source: u32,
     queued: u64,
     echoed: u64,
     /// Bytes of the next echo that were seen and right.
@@ -107,7 +109,7 @@ impl Client {
             let connection = Connection::new(tools.config.clone(), Role::Client, Instant::now(), seed);
             Peer::WebSocket(connection.with_deflate(terms))
         };
-        Self { socket, number, peer, queued: 0, echoed: 0, offset: 0 }
+        Self { socket, number, peer, source: number, queued: 0, echoed: 0, offset: 0 }
     }
 
     /// Messages that came back.
@@ -120,6 +122,16 @@ impl Client {
             Peer::WebSocket(connection) => connection.stats().bytes_received,
             Peer::Raw(_) => 0,
         }
+    }
+
+    /// Messages that were queued here, or by whom this one [follows](Self::follow).
+    pub(super) fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// From now on the messages of connection `source` are to come back, of which there are `queued`.
+    pub(super) fn follow(&mut self, source: u32, queued: u64) {
+        (self.source, self.queued) = (source, queued);
     }
 
     pub(super) fn in_flight(&self) -> u64 {
@@ -206,7 +218,7 @@ impl Client {
         now: Instant,
         tools: &mut Tools,
     ) -> Result<(), String> {
-        let Self { peer, number, queued, echoed, offset, .. } = self;
+        let Self { peer, source, queued, echoed, offset, .. } = self;
         let Tools { buffer, payloads, inbound, .. } = tools;
         let mut answer = false;
         let connection = match peer {
@@ -214,7 +226,7 @@ impl Client {
             Peer::WebSocket(connection) => connection,
         };
         let mut input = &mut buffer[read];
-        let mut echo = Echo { payloads, number: *number, queued: *queued, echoed, offset };
+        let mut echo = Echo { payloads, source: *source, queued: *queued, echoed, offset };
         loop {
             let (rest, event) = connection.receive(now, input, inbound);
             input = rest;
@@ -275,15 +287,20 @@ impl Client {
         &mut self.socket
     }
 
+    pub(super) fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
     fn broke(&self, why: &str) -> String {
-        format!("connection {}, echo {}: {why}", self.number, self.echoed)
+        let thing = if self.source == self.number { "echo" } else { "delivery" };
+        format!("connection {}, {thing} {}: {why}", self.number, self.echoed)
     }
 }
 
 /// How far the echoes of a connection are.
 struct Echo<'c> {
     payloads: &'c Payloads,
-    number: u32,
+    source: u32,
     queued: u64,
     echoed: &'c mut u64,
     offset: &'c mut usize,
@@ -296,7 +313,7 @@ impl Echo<'_> {
         let right = *self.echoed < self.queued
             && (kind == Kind::Text) == self.payloads.is_text()
             && (end == self.payloads.size() || !last && end < self.payloads.size())
-            && self.payloads.matches(self.number, *self.echoed, *self.offset, piece);
+            && self.payloads.matches(self.source, *self.echoed, *self.offset, piece);
         if !right {
             return Err(self.what_is_wrong(kind, piece, last));
         }
@@ -323,11 +340,11 @@ impl Echo<'_> {
         let near = (self.echoed.saturating_sub(WRONG_ORDER_MAX)..*self.echoed)
             .chain(*self.echoed + 1..self.queued.min(*self.echoed + WRONG_ORDER_MAX));
         for other in near {
-            if size >= 8 && self.payloads.matches(self.number, other, *self.offset, piece) {
+            if size >= 8 && self.payloads.matches(self.source, other, *self.offset, piece) {
                 return format!("is that of message {other}");
             }
         }
-        match self.payloads.difference(self.number, *self.echoed, *self.offset, piece) {
+        match self.payloads.difference(self.source, *self.echoed, *self.offset, piece) {
             Some((at, got, wanted)) => format!("byte {at} is {got:#04x}, not {wanted:#04x} as was sent"),
             None => "is not what was sent".to_owned(),
         }

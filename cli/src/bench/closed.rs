@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     failure::Failure,
     load::{Load, Stop, TICK},
-    meter::{Measured, Meter, Watch},
+    meter::{Measured, Span, Watch},
     progress::Progress,
 };
 
@@ -26,14 +26,12 @@ impl Closed {
         stop: &Stop,
         progress: &mut Progress,
     ) -> Result<Measured, Failure> {
-        let mut meter = None;
-        let start = Instant::now();
-        let mut ends = start + self.warmup;
-        let mut next_tick = start;
+        let mut span = Span::start(self.warmup, self.time);
+        let mut next_tick = Instant::now();
         let mut echoes = 0;
         let mut sent_at = Vec::with_capacity(load.clients.len());
         for at in 0..load.clients.len() {
-            sent_at.push(self.send(load, at)?);
+            sent_at.push(load.send(at, self.depth)?);
         }
         loop {
             let now = Instant::now();
@@ -42,60 +40,30 @@ impl Closed {
                 progress.tell(echoes, "messages");
                 next_tick = now + TICK;
             }
-            if now >= ends || stop.is_set() {
-                match meter.take() {
-                    Some(meter) => return Meter::finish(meter, now, watch),
-                    None if stop.is_set() => {
-                        return Err(Failure::Broken("stopped before the measurement began".to_owned()));
-                    }
-                    None => {
-                        let started = meter.insert(Meter::start(watch)?);
-                        ends = started.began() + self.time;
-                    }
-                }
+            if let Some(measured) = span.turn(now, watch, stop)? {
+                return Ok(measured);
             }
-            load.wait(ends.min(next_tick).saturating_duration_since(now))?;
+            load.wait(span.ends().min(next_tick).saturating_duration_since(now))?;
             // Taken out for the time of the loop, which sends while it looks at them.
             let events = std::mem::replace(&mut load.events, mio::Events::with_capacity(0));
             for event in &events {
                 let at = event.token().0;
-                let client = &mut load.clients[at];
                 if event.is_readable() {
-                    let count = client
-                        .read(event.is_read_closed(), Instant::now(), &mut load.tools)
-                        .map_err(Failure::Broken)?;
+                    let count = load.read(at, event.is_read_closed())?;
                     if count > 0 {
                         echoes += count;
-                        if let Some(meter) = &mut meter {
-                            meter.record(sent_at[at].elapsed(), count);
-                        }
-                        if client.in_flight() == 0 {
-                            sent_at[at] = self.send(load, at)?;
+                        span.record(sent_at[at].elapsed(), count);
+                        if load.clients[at].in_flight() == 0 {
+                            sent_at[at] = load.send(at, self.depth)?;
                             continue;
                         }
                     }
                 }
                 if event.is_writable() {
-                    load.clients[at].flush(Instant::now(), &mut load.tools).map_err(Failure::Broken)?;
+                    load.flush(at)?;
                 }
             }
             load.events = events;
         }
-    }
-
-    /// Writes the next batch; when.
-    fn send(&self, load: &mut Load, at: usize) -> Result<Instant, Failure> {
-        let client = &mut load.clients[at];
-        for _ in 0..self.depth {
-            if !client.queue(&mut load.tools) {
-                return Err(Failure::Broken(format!(
-                    "connection {at} takes no {} messages at once",
-                    self.depth
-                )));
-            }
-        }
-        let now = Instant::now();
-        client.flush(now, &mut load.tools).map_err(Failure::Broken)?;
-        Ok(now)
     }
 }

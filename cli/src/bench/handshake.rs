@@ -11,7 +11,7 @@ use rustix::net::sockopt::set_socket_linger;
 use super::{
     failure::Failure,
     load::{PATIENCE, Stop, TICK, allow_files, poll, wait},
-    meter::{Measured, Meter, Watch},
+    meter::{Measured, Span, Watch},
     opening::{Opening, RawRequest},
     progress::Progress,
     target::Target,
@@ -45,9 +45,9 @@ impl Handshakes<'_> {
                 self.start(&config, &poll, at).map_err(|why| self.failure(done, &why))?,
             ));
         }
-        let mut meter = None;
+        let mut span = Span::start(self.warmup, self.time);
         let start = Instant::now();
-        let (mut ends, mut next_tick, mut last_done) = (start + self.warmup, start, start);
+        let (mut next_tick, mut last_done) = (start, start);
         loop {
             let now = Instant::now();
             if now >= next_tick {
@@ -59,19 +59,10 @@ impl Handshakes<'_> {
                     return Err(self.failure(done, &why));
                 }
             }
-            if now >= ends || stop.is_set() {
-                match meter.take() {
-                    Some(meter) => return Meter::finish(meter, now, watch),
-                    None if stop.is_set() => {
-                        return Err(Failure::Broken("stopped before the measurement began".to_owned()));
-                    }
-                    None => {
-                        let started = meter.insert(Meter::start(watch)?);
-                        ends = started.began() + self.time;
-                    }
-                }
+            if let Some(measured) = span.turn(now, watch, stop)? {
+                return Ok(measured);
             }
-            let at_most = ends.min(next_tick).saturating_duration_since(now);
+            let at_most = span.ends().min(next_tick).saturating_duration_since(now);
             wait(&mut poll, &mut events, Some(at_most))?;
             for event in &events {
                 let at = event.token().0;
@@ -81,9 +72,7 @@ impl Handshakes<'_> {
                 }
                 let latency = began.elapsed();
                 done += 1;
-                if let Some(meter) = &mut meter {
-                    meter.record(latency, 1);
-                }
+                span.record(latency, 1);
                 // The old socket is let go of before the next one takes its token.
                 let began = Instant::now();
                 last_done = began;

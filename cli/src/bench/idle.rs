@@ -21,7 +21,7 @@ pub(super) fn greet(load: &mut Load, stop: &Stop, progress: &mut Progress) -> Re
             client.flush(Instant::now(), &mut load.tools).map_err(Failure::Broken)?;
             greeted += 1;
         }
-        let echoes = serve(load, TICK)?;
+        let echoes = load.serve(TICK)?;
         if echoes > 0 {
             last_echo = Instant::now();
             echoed += echoes as usize;
@@ -47,7 +47,7 @@ pub(super) fn wait_until_quiet(load: &mut Load, watch: &mut Watch, stop: &Stop) 
     let (mut before, _) = watch.sample()?;
     let mut since = began;
     while began.elapsed() < NOISE_MAX && !stop.is_set() {
-        serve(load, TICK)?;
+        load.serve(TICK)?;
         let passed = since.elapsed();
         if passed >= QUIET {
             let (used, _) = watch.sample()?;
@@ -58,23 +58,6 @@ pub(super) fn wait_until_quiet(load: &mut Load, watch: &mut Watch, stop: &Stop) 
         }
     }
     Ok(false)
-}
-
-/// Reads what comes: echoes, and pings that want an answer.
-fn serve(load: &mut Load, at_most: Duration) -> Result<u64, Failure> {
-    load.wait(at_most)?;
-    let mut echoes = 0;
-    for event in &load.events {
-        let client = &mut load.clients[event.token().0];
-        let now = Instant::now();
-        if event.is_readable() {
-            echoes += client.read(event.is_read_closed(), now, &mut load.tools).map_err(Failure::Broken)?;
-        }
-        if event.is_writable() {
-            client.flush(now, &mut load.tools).map_err(Failure::Broken)?;
-        }
-    }
-    Ok(echoes)
 }
 
 /// Messages under way at once.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, net::TcpStream};
 use rustix::{
     net::sockopt::set_socket_linger,
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -31,6 +31,10 @@ pub(super) struct Load {
     pub(super) clients: Vec<Client>,
     pub(super) tools: Tools,
     raw: bool,
+    /// Of a relay: what the first connection says is what all of them hear.
+    relayed: bool,
+    /// Open, and never read.
+    stalled: Vec<TcpStream>,
 }
 
 /// Set by SIGINT or SIGTERM: come to an end, and tell what was measured. A second one ends the process.
@@ -116,12 +120,86 @@ impl Load {
             }
         }
         let clients = clients.into_iter().flatten().collect();
-        Ok(Self { poll, events, clients, tools, raw: target.raw })
+        Ok(Self { poll, events, clients, tools, raw: target.raw, relayed: false, stalled: Vec::new() })
     }
 
     /// Waits for something to happen on a socket, at most so long; 0 only looks.
     pub(super) fn wait(&mut self, at_most: Duration) -> Result<(), Failure> {
         wait(&mut self.poll, &mut self.events, Some(at_most))
+    }
+
+    /// From now on all hear what the first connection says, but for the last `stalled`: those are open, and nobody looks at
+    /// them again.
+    pub(super) fn relay(&mut self, stalled: u32) -> Result<(), Failure> {
+        let hearing = self.clients.len().saturating_sub(stalled as usize);
+        for client in self.clients.drain(hearing..) {
+            let mut socket = client.into_socket();
+            let unwatched = self.poll.registry().deregister(&mut socket);
+            unwatched.map_err(|error| Failure::Broken(format!("cannot let go of a socket: {error}")))?;
+            self.stalled.push(socket);
+        }
+        self.relayed = true;
+        // A server may have answered a handshake before that connection is one of all.
+        let opened = Instant::now();
+        while opened.elapsed() < JOINS_WITHIN {
+            self.serve(JOINS_WITHIN)?;
+        }
+        Ok(())
+    }
+
+    /// Whose messages a connection is to receive.
+    pub(super) fn sender(&self, at: usize) -> usize {
+        if self.relayed { PUBLISHER } else { at }
+    }
+
+    /// How many connections send, and how many receive what one of them sent.
+    pub(super) fn senders_and_copies(&self) -> (u64, u64) {
+        let connections = self.clients.len() as u64;
+        if self.relayed { (1, connections) } else { (connections, 1) }
+    }
+
+    /// Queues so many messages on a connection and writes them; when.
+    pub(super) fn send(&mut self, at: usize, count: u64) -> Result<Instant, Failure> {
+        for _ in 0..count {
+            if !self.clients[at].queue(&mut self.tools) {
+                return Err(Failure::Broken(format!("connection {at} takes no {count} messages at once")));
+            }
+        }
+        let now = Instant::now();
+        self.clients[at].flush(now, &mut self.tools).map_err(Failure::Broken)?;
+        Ok(now)
+    }
+
+    /// Writes what waits on a connection.
+    pub(super) fn flush(&mut self, at: usize) -> Result<(), Failure> {
+        self.clients[at].flush(Instant::now(), &mut self.tools).map_err(Failure::Broken)
+    }
+
+    /// Reads what is there on a connection; how many messages that completed. `to_the_end`: the server may have closed.
+    pub(super) fn read(&mut self, at: usize, to_the_end: bool) -> Result<u64, Failure> {
+        if self.relayed && at != PUBLISHER {
+            let published = self.clients[PUBLISHER].queued();
+            self.clients[at].follow(PUBLISHER as u32, published);
+        }
+        self.clients[at].read(to_the_end, Instant::now(), &mut self.tools).map_err(Failure::Broken)
+    }
+
+    /// Waits at most so long, reads what came, pings that want an answer with it, and goes on writing; how many messages came.
+    pub(super) fn serve(&mut self, at_most: Duration) -> Result<u64, Failure> {
+        self.wait(at_most)?;
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut messages = 0;
+        for event in &events {
+            let at = event.token().0;
+            if event.is_readable() {
+                messages += self.read(at, event.is_read_closed())?;
+            }
+            if event.is_writable() {
+                self.flush(at)?;
+            }
+        }
+        self.events = events;
+        Ok(messages)
     }
 
     /// Hangs up: with the closing handshake on WebSocket, without waiting for servers that do not answer.
@@ -180,6 +258,10 @@ pub(super) fn allow_files(connections: u32) -> Result<(), Failure> {
     }
 }
 
+/// What a relay is given to do for its newest connection whatever it does for one.
+const JOINS_WITHIN: Duration = Duration::from_millis(100);
+/// The connection of a relay that sends.
+pub(super) const PUBLISHER: usize = 0;
 /// Connections on their way up at once: fewer than the shortest listen queues hold.
 const AT_ONCE: usize = 64;
 /// Standard streams, epoll, and what looks at `/proc`.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{failure::Failure, process::Process, report::Latency};
+use super::{failure::Failure, load::Stop, process::Process, report::Latency};
 
 /// The two processes that are watched.
 pub(super) struct Watch {
@@ -19,6 +19,13 @@ pub(super) struct Meter {
     latencies: Histogram<u64>,
     server_before: u64,
     own_before: u64,
+}
+
+/// The warm-up and then the measured time, of a scenario that ends by the clock.
+pub(super) struct Span {
+    time: Duration,
+    ends: Instant,
+    meter: Option<Meter>,
 }
 
 /// What came of it.
@@ -59,10 +66,6 @@ impl Meter {
         Ok(Self { began: Instant::now(), count: 0, latencies, server_before, own_before })
     }
 
-    pub(super) fn began(&self) -> Instant {
-        self.began
-    }
-
     /// `count` things that took `latency` each.
     #[inline]
     pub(super) fn record(&mut self, latency: Duration, count: u64) {
@@ -87,6 +90,46 @@ impl Meter {
             server_cpu: watch.server.is_some().then_some(server_cpu),
             own_cpu: Duration::from_nanos(own - self.own_before),
         })
+    }
+}
+
+impl Span {
+    pub(super) fn start(warmup: Duration, time: Duration) -> Self {
+        Self { time, ends: Instant::now() + warmup, meter: None }
+    }
+
+    /// When the one gives way to the other, or ends.
+    pub(super) fn ends(&self) -> Instant {
+        self.ends
+    }
+
+    /// Goes on if it is time to; `Some` at the end, or after a signal.
+    pub(super) fn turn(
+        &mut self,
+        now: Instant,
+        watch: &mut Watch,
+        stop: &Stop,
+    ) -> Result<Option<Measured>, Failure> {
+        if now < self.ends && !stop.is_set() {
+            return Ok(None);
+        }
+        match self.meter.take() {
+            Some(meter) => meter.finish(now, watch).map(Some),
+            None if stop.is_set() => Err(Failure::Broken("stopped before the measurement began".to_owned())),
+            None => {
+                let started = self.meter.insert(Meter::start(watch)?);
+                self.ends = started.began + self.time;
+                Ok(None)
+            }
+        }
+    }
+
+    /// As [`Meter::record`], once the warm-up is over.
+    #[inline]
+    pub(super) fn record(&mut self, latency: Duration, count: u64) {
+        if let Some(meter) = &mut self.meter {
+            meter.record(latency, count);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `framecast bench`: loads a server, checks what it says, and tells what it took.
 //!
 //! One thread and one epoll (`load`) serve all connections (`client`, or `opening` until they are open). The scenarios say
-//! who sends what when: `closed`, `open`, `idle`, `handshake`. A `meter` counts, `process` looks at the server from outside,
+//! who sends what when: `closed`, `open`, `idle`, `handshake`, `relay`. A `meter` counts, `process` looks at the server from outside,
 //! `report` tells.
 
 mod client;
@@ -17,6 +17,7 @@ mod options;
 mod payload;
 mod process;
 mod progress;
+mod relay;
 mod report;
 mod schedule;
 mod target;
@@ -40,19 +41,21 @@ pub(crate) fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Echo(options) => echo(&options),
         Scenario::Idle(options) => idle(&options),
         Scenario::Handshake(options) => handshake(&options),
+        Scenario::Relay(options) => relay(&options),
     }
 }
 
 fn echo(options: &options::Echo) -> Result<(), Failure> {
-    let options::Echo { common, shape, depth, seconds, warmup, rate } = options;
+    let options::Echo { common, shape, depth, span, rate } = options;
+    let (warmup, time) = (span.warmup, span.seconds);
     let (target, stop, mut watch) = prepare(common)?;
-    let mut load = open(&target, common, shape, *depth, &stop)?;
-    let mut progress = Progress::of_time("measuring", *warmup + *seconds);
+    let mut load = open(&target, common, common.connections, shape, *depth, &stop)?;
+    let mut progress = Progress::of_time("measuring", warmup + time);
     let ran = match rate {
-        None => closed::Closed { depth: u64::from(*depth), warmup: *warmup, time: *seconds }
+        None => closed::Closed { depth: u64::from(*depth), warmup, time }
             .run(&mut load, &mut watch, &stop, &mut progress)
             .map(|measured| (measured, None)),
-        Some(rate) => open::Open::new(&mut load, *rate, *warmup, *seconds)
+        Some(rate) => open::Open::new(&mut load, *rate, warmup, time)
             .run(&mut watch, &stop, &mut progress)
             .map(|(measured, open_loop)| (measured, Some(open_loop))),
     };
@@ -83,10 +86,9 @@ fn echo(options: &options::Echo) -> Result<(), Failure> {
 fn idle(options: &options::Idle) -> Result<(), Failure> {
     let options::Idle { common, shape } = options;
     let (target, stop, mut watch) = prepare(common)?;
-    let resident = |watch: &Watch| watch.server.as_ref().map(|server| server.rss_bytes()).transpose();
     let before = resident(&watch)?;
     let began = Instant::now();
-    let mut load = open(&target, common, shape, 1, &stop)?;
+    let mut load = open(&target, common, common.connections, shape, 1, &stop)?;
     let mut progress = Progress::of_things("greeting", common.connections.into());
     let greeted = idle::greet(&mut load, &stop, &mut progress);
     drop(progress);
@@ -99,12 +101,9 @@ fn idle(options: &options::Idle) -> Result<(), Failure> {
         None => None,
     };
     let after = resident(&watch)?;
-    let server = watch.server.as_ref().zip(before.zip(after)).map(|(process, (before, after))| Server {
-        pid: process.pid(),
-        rss_bytes_before: Some(before),
-        rss_bytes: after,
-        rss_bytes_per_connection: Some((after as f64 - before as f64) / f64::from(common.connections)),
-        ..Server::default()
+    let server = watch.server.as_ref().zip(before.zip(after)).map(|(process, (before, after))| {
+        let server = Server { pid: process.pid(), rss_bytes: after, ..Server::default() };
+        server.grown(before, common.connections)
     });
     load.close();
     let (size, text) = (shape.size, shape.text);
@@ -113,9 +112,9 @@ fn idle(options: &options::Idle) -> Result<(), Failure> {
 }
 
 fn handshake(options: &options::Handshake) -> Result<(), Failure> {
-    let options::Handshake { common, seconds, warmup } = options;
+    let options::Handshake { common, span } = options;
     let (target, stop, mut watch) = prepare(common)?;
-    let (connections, warmup, time) = (common.connections, *warmup, *seconds);
+    let (connections, warmup, time) = (common.connections, span.warmup, span.seconds);
     let mut progress = Progress::of_time("measuring", warmup + time);
     let handshakes =
         handshake::Handshakes { target: &target, connections, deflate: common.deflate, warmup, time };
@@ -135,17 +134,75 @@ fn handshake(options: &options::Handshake) -> Result<(), Failure> {
     report("handshake", common, figures, server, &stop)
 }
 
+fn relay(options: &options::Relay) -> Result<(), Failure> {
+    let options::Relay { common, shape, depth, span, rate, stalled } = options;
+    if common.raw {
+        return Err(Failure::Usage("relay has no --raw: plain TCP has no messages to relay".to_owned()));
+    }
+    let (warmup, time, connections) = (span.warmup, span.seconds, common.connections + stalled);
+    let (target, stop, mut watch) = prepare(common)?;
+    let before = resident(&watch)?;
+    let mut load = open(&target, common, connections, shape, *depth, &stop)?;
+    load.relay(*stalled)?;
+    let mut progress = Progress::of_time("measuring", warmup + time);
+    let ran = match rate {
+        None => relay::Relay { depth: u64::from(*depth), warmup, time }
+            .run(&mut load, &mut watch, &stop, &mut progress)
+            .map(|measured| (measured, None)),
+        Some(rate) => open::Open::new(&mut load, *rate, warmup, time)
+            .run(&mut watch, &stop, &mut progress)
+            .map(|(measured, open_loop)| (measured, Some(open_loop))),
+    };
+    drop(progress);
+    let (measured, open_loop) = ran.map_err(|failure| watch.blame(failure))?;
+    require_some(&measured, "delivery")?;
+    let server = measured.server(&watch)?.zip(before).map(|((server, cpu), before)| Server {
+        cpu_us_per_delivery: Some(cpu),
+        rss_bytes_peak: watch.server.as_ref().and_then(|process| process.rss_bytes_peak()),
+        ..server.grown(before, connections)
+    });
+    let reply_bytes = common.deflate.and_then(|_| load.reply_bytes());
+    load.close();
+    let figures = Figures::Relay(report::Relay {
+        depth: rate.is_none().then_some(*depth),
+        size: shape.size,
+        text: shape.text,
+        rate: *rate,
+        stalled: *stalled,
+        seconds: measured.seconds(),
+        deliveries: measured.count,
+        deliveries_per_second: measured.per_second(),
+        payload_bytes_per_second: measured.per_second() * f64::from(shape.size),
+        latency_us: measured.latency,
+        reply_bytes,
+        open_loop,
+        load: measured.own(),
+    });
+    report("relay", common, figures, server, &stop)
+}
+
+fn resident(watch: &Watch) -> Result<Option<u64>, Failure> {
+    watch.server.as_ref().map(|server| server.rss_bytes()).transpose()
+}
+
 fn prepare(common: &Common) -> Result<(Target, Stop, Watch), Failure> {
     let target = common.target()?;
     Ok((target, Stop::at_signals()?, Watch::new(common.pid)?))
 }
 
-fn open(target: &Target, common: &Common, shape: &Shape, depth: u32, stop: &Stop) -> Result<Load, Failure> {
+fn open(
+    target: &Target,
+    common: &Common,
+    connections: u32,
+    shape: &Shape,
+    depth: u32,
+    stop: &Stop,
+) -> Result<Load, Failure> {
     let payloads = Payloads::new(shape.size as usize, shape.text);
     let tools = Tools::new(payloads, depth as usize, common.deflate)
         .map_err(|error| Failure::Usage(error.to_string()))?;
-    let mut progress = Progress::of_things("connecting", common.connections.into());
-    Load::open(target, common.connections, tools, stop, &mut progress)
+    let mut progress = Progress::of_things("connecting", connections.into());
+    Load::open(target, connections, tools, stop, &mut progress)
 }
 
 /// There is no percentile of nothing.

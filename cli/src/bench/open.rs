@@ -26,6 +26,8 @@ pub(super) struct Open<'l> {
     /// Those of each connection that its queue has no room for yet.
     waiting: Vec<u64>,
     meter: Option<Meter>,
+    /// Connections that a message is delivered to.
+    copies: u64,
     late: u64,
     late_max: Duration,
     load: &'l mut Load,
@@ -33,12 +35,14 @@ pub(super) struct Open<'l> {
 
 impl<'l> Open<'l> {
     pub(super) fn new(load: &'l mut Load, rate: f64, warmup: Duration, time: Duration) -> Self {
-        let schedule = Schedule { rate, connections: load.clients.len() as u64 };
+        let (connections, copies) = load.senders_and_copies();
+        let schedule = Schedule { rate, connections };
         let first = schedule.due_within(warmup);
         let end = schedule.due_within(warmup + time).max(first + 1);
         let waiting = vec![0; load.clients.len()];
         let (due, late, late_max) = (0, 0, Duration::ZERO);
-        Self { schedule, start: Instant::now(), first, end, due, waiting, meter: None, late, late_max, load }
+        let start = Instant::now();
+        Self { schedule, start, first, end, due, waiting, meter: None, copies, late, late_max, load }
     }
 
     pub(super) fn run(
@@ -67,8 +71,8 @@ impl<'l> Open<'l> {
             if self.due >= self.end && patience_ends.is_none() {
                 patience_ends = Some(now + self.schedule.due(self.end - self.first) + AFTER_END);
             }
-            let all_back =
-                self.meter.as_ref().is_some_and(|meter| meter.count >= self.end.saturating_sub(self.first));
+            let all = self.end.saturating_sub(self.first) * self.copies;
+            let all_back = self.meter.as_ref().is_some_and(|meter| meter.count >= all);
             if self.due >= self.end && (all_back || patience_ends.is_some_and(|ends| now >= ends)) {
                 return self.finish(now, watch);
             }
@@ -135,13 +139,12 @@ impl<'l> Open<'l> {
     }
 
     fn read(&mut self, at: usize, to_the_end: bool) -> Result<(), Failure> {
-        let client = &mut self.load.clients[at];
-        let before = client.echoed();
-        let now = Instant::now();
-        let count = client.read(to_the_end, now, &mut self.load.tools).map_err(Failure::Broken)?;
+        let before = self.load.clients[at].echoed();
+        let count = self.load.read(at, to_the_end)?;
         let elapsed = self.start.elapsed();
+        let sender = self.load.sender(at);
         for nth in before..before + count {
-            let number = self.schedule.number(at, nth);
+            let number = self.schedule.number(sender, nth);
             if let Some(meter) = &mut self.meter
                 && (self.first..self.end).contains(&number)
             {
@@ -159,7 +162,8 @@ impl<'l> Open<'l> {
         let scheduled = self.end.saturating_sub(self.first);
         let mut unanswered = 0;
         for (at, client) in self.load.clients.iter().enumerate() {
-            let missing = (client.echoed()..).map(|nth| self.schedule.number(at, nth));
+            let sender = self.load.sender(at);
+            let missing = (client.echoed()..).map(|nth| self.schedule.number(sender, nth));
             for number in
                 missing.take_while(|number| *number < self.end).filter(|number| *number >= self.first)
             {
@@ -169,7 +173,8 @@ impl<'l> Open<'l> {
             }
         }
         let late_us_max = self.late_max.as_secs_f64() * 1e6;
-        Ok((meter.finish(now, watch)?, OpenLoop { scheduled, unanswered, late: self.late, late_us_max }))
+        let (copies, late) = (self.copies, self.late);
+        Ok((meter.finish(now, watch)?, OpenLoop { scheduled, copies, unanswered, late, late_us_max }))
     }
 }
 

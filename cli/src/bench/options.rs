@@ -17,6 +17,8 @@ pub(crate) enum Scenario {
     Idle(Idle),
     /// Connect, shake hands and hang up, over and over.
     Handshake(Handshake),
+    /// Publish on one connection of a server that sends each message to all, and check and time each delivery.
+    Relay(Relay),
 }
 
 #[derive(Args)]
@@ -66,6 +68,16 @@ pub(crate) struct Shape {
 }
 
 #[derive(Args)]
+pub(crate) struct Span {
+    /// Seconds to measure.
+    #[arg(long, value_name = "S", default_value = "5", value_parser = measured)]
+    pub(super) seconds: Duration,
+    /// Seconds of the same load before that, not measured.
+    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
+    pub(super) warmup: Duration,
+}
+
+#[derive(Args)]
 pub(crate) struct Echo {
     #[command(flatten)]
     pub(super) common: Common,
@@ -74,12 +86,8 @@ pub(crate) struct Echo {
     /// Messages in flight on each connection: written at once, and all read before the next.
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) depth: u32,
-    /// Seconds to measure.
-    #[arg(long, value_name = "S", default_value = "5", value_parser = measured)]
-    pub(super) seconds: Duration,
-    /// Seconds of the same load before that, not measured.
-    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
-    pub(super) warmup: Duration,
+    #[command(flatten)]
+    pub(super) span: Span,
     /// Open loop: this many messages a second over all connections, each at its time whatever the server does.
     #[arg(long, value_name = "N", value_parser = rate, conflicts_with = "depth")]
     pub(super) rate: Option<f64>,
@@ -97,12 +105,30 @@ pub(crate) struct Idle {
 pub(crate) struct Handshake {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Seconds to measure.
-    #[arg(long, value_name = "S", default_value = "5", value_parser = measured)]
-    pub(super) seconds: Duration,
-    /// Seconds of the same load before that, not measured.
-    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
-    pub(super) warmup: Duration,
+    #[command(flatten)]
+    pub(super) span: Span,
+}
+
+#[derive(Args)]
+#[command(mut_arg("connections", |arg| arg.default_value("1000").help("Connections that hear it, the publisher's with them")))]
+#[command(mut_arg("raw", |arg| arg.hide(true)))]
+pub(crate) struct Relay {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) shape: Shape,
+    /// Messages published in one write: the next ones when every connection has all of these.
+    #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) depth: u32,
+    #[command(flatten)]
+    pub(super) span: Span,
+    /// Open loop: this many messages a second published, each at its time whatever the server does.
+    #[arg(long, value_name = "N", value_parser = rate, conflicts_with = "depth")]
+    pub(super) rate: Option<f64>,
+    /// Further connections that open and are never read, to see what they do to the others and to the server's memory; it may
+    /// close them. The system itself takes some 4 MB for each on one machine before the server sees it: take a large --size.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(super) stalled: u32,
 }
 
 /// Each message by itself, as a server's default has it: then what is measured is the server, not what we ask of it.

@@ -72,7 +72,7 @@ impl Process {
     /// Resident memory in bytes: exact where the kernel lets us sum up the mappings, else its running count.
     pub(super) fn rss_bytes(&self) -> Result<u64, Failure> {
         let read = |file| fs::read_to_string(format!("/proc/{}/{file}", self.pid));
-        let rollup = read("smaps_rollup").ok().and_then(|rollup| rollup_rss_bytes(&rollup));
+        let rollup = read("smaps_rollup").ok().and_then(|rollup| kib_bytes(&rollup, "Rss:"));
         let resident = rollup.map_or_else(
             || {
                 let statm = read("statm")?;
@@ -82,6 +82,12 @@ impl Process {
             Ok,
         );
         resident.map_err(|_| Failure::Broken(format!("process {} has ended", self.pid)))
+    }
+
+    /// The most that was ever resident, where the kernel says so.
+    pub(super) fn rss_bytes_peak(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        kib_bytes(&status, "VmHWM:")
     }
 }
 
@@ -95,8 +101,9 @@ fn nanos_on_cpu(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
-fn rollup_rss_bytes(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+/// A line such as `Rss:   1234 kB`.
+fn kib_bytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -128,8 +135,8 @@ mod tests {
     fn resident_memory_is_read_from_either_file() {
         let rollup =
             "55d0-7ffd ---p 00000000 00:00 0    [rollup]\nRss:                1234 kB\nPss:    1 kB\n";
-        assert_eq!(rollup_rss_bytes(rollup), Some(1234 * 1024));
-        assert_eq!(rollup_rss_bytes(""), None);
+        assert_eq!(kib_bytes(rollup, "Rss:"), Some(1234 * 1024));
+        assert_eq!(kib_bytes("", "Rss:"), None);
         assert_eq!(statm_pages("1000 250 30 4 0 99 0\n"), Some(250));
         assert_eq!(statm_pages("1000"), None);
     }

@@ -33,6 +33,7 @@ pub(super) enum Figures {
     Echo(Echo),
     Idle(Idle),
     Handshake(Handshake),
+    Relay(Relay),
 }
 
 #[derive(Serialize)]
@@ -60,6 +61,9 @@ pub(super) struct Echo {
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct OpenLoop {
     pub(super) scheduled: u64,
+    /// How often each was to come back.
+    #[serde(skip)]
+    pub(super) copies: u64,
     /// Messages that never came back; their age is in the latencies.
     pub(super) unanswered: u64,
     /// Messages that this program itself was more than a millisecond late with.
@@ -82,6 +86,28 @@ pub(super) struct Handshake {
     pub(super) handshakes: u64,
     pub(super) handshakes_per_second: f64,
     pub(super) latency_us: Latency,
+    pub(super) load: Own,
+}
+
+#[derive(Serialize)]
+pub(super) struct Relay {
+    /// None in the open loop, where the rate decides.
+    pub(super) depth: Option<u32>,
+    pub(super) size: u32,
+    pub(super) text: bool,
+    pub(super) rate: Option<f64>,
+    pub(super) stalled: u32,
+    pub(super) seconds: f64,
+    pub(super) deliveries: u64,
+    pub(super) deliveries_per_second: f64,
+    pub(super) payload_bytes_per_second: f64,
+    pub(super) latency_us: Latency,
+    /// Bytes of a delivery on the wire, its header with it, on average; with `--deflate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reply_bytes: Option<f64>,
+    /// Of the open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) open_loop: Option<OpenLoop>,
     pub(super) load: Own,
 }
 
@@ -108,12 +134,25 @@ pub(super) struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cpu_us_per_handshake: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu_us_per_delivery: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cpu_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rss_bytes_before: Option<u64>,
     pub(super) rss_bytes: u64,
+    /// The most since it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rss_bytes_peak: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rss_bytes_per_connection: Option<f64>,
+}
+
+impl Server {
+    /// With what its memory was before it had so many connections.
+    pub(super) fn grown(self, before: u64, connections: u32) -> Self {
+        let each = (self.rss_bytes as f64 - before as f64) / f64::from(connections);
+        Self { rss_bytes_before: Some(before), rss_bytes_per_connection: Some(each), ..self }
+    }
 }
 
 impl Latency {
@@ -173,12 +212,7 @@ impl std::fmt::Display for Report {
                 row(f, "echoes", format!("{} in {:.2} s", thousands(echo.messages as f64), echo.seconds))?;
                 row(f, "rate", format!("{rate} /s, {bytes} /s of payload each way"))?;
                 row(f, "latency", echo.latency_us.to_string())?;
-                if let Some(bytes) = echo.reply_bytes {
-                    row(f, "replies", format!("{bytes:.1} B each on the wire"))?;
-                }
-                if let Some(open) = echo.open_loop {
-                    open.tell(f)?;
-                }
+                tell_more(f, echo.reply_bytes, echo.open_loop)?;
             }
             Figures::Idle(idle) => {
                 row(f, "opened", format!("in {:.2} s, one message each way on each", idle.open_seconds))?;
@@ -192,12 +226,23 @@ impl std::fmt::Display for Report {
                 row(f, "rate", format!("{} /s", thousands(handshake.handshakes_per_second)))?;
                 row(f, "latency", handshake.latency_us.to_string())?;
             }
+            Figures::Relay(relay) => {
+                let count = thousands(relay.deliveries as f64);
+                let bytes = bytes(relay.payload_bytes_per_second);
+                row(f, "deliveries", format!("{count} in {:.2} s", relay.seconds))?;
+                let rate = thousands(relay.deliveries_per_second);
+                row(f, "rate", format!("{rate} /s, {bytes} /s of payload"))?;
+                row(f, "latency", relay.latency_us.to_string())?;
+                tell_more(f, relay.reply_bytes, relay.open_loop)?;
+            }
         }
         if let Some(server) = &self.server {
             row(f, &format!("server {}", server.pid), server.to_string())?;
         }
         match &self.figures {
-            Figures::Echo(Echo { load, .. }) | Figures::Handshake(Handshake { load, .. }) => {
+            Figures::Echo(Echo { load, .. })
+            | Figures::Handshake(Handshake { load, .. })
+            | Figures::Relay(Relay { load, .. }) => {
                 row(f, "load", format!("{:.0} % of a core", load.cpu_share * 100.0))
             }
             Figures::Idle(_) => Ok(()),
@@ -220,6 +265,16 @@ impl Report {
             Figures::Idle(Idle { size, text, .. }) => {
                 let _ = write!(shape, ", {size} B {}", kind(*text));
             }
+            Figures::Relay(Relay { depth, rate, size, text, stalled, .. }) => {
+                let _ = match (depth, rate) {
+                    (Some(depth), _) => write!(shape, ", one publishes {depth} at once"),
+                    (None, rate) => write!(shape, ", one publishes {} a second", rate.unwrap_or_default()),
+                };
+                let _ = write!(shape, ", {size} B {}", kind(*text));
+                if *stalled > 0 {
+                    let _ = write!(shape, "; stalled besides: {stalled}");
+                }
+            }
             Figures::Handshake(_) => {}
         }
         shape
@@ -230,7 +285,7 @@ impl OpenLoop {
     fn tell(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         row(f, "", "counted from the time that each message was due".to_owned())?;
         if self.unanswered > 0 {
-            let scheduled = thousands(self.scheduled as f64);
+            let scheduled = thousands((self.scheduled * self.copies) as f64);
             let unanswered = thousands(self.unanswered as f64);
             row(f, "note", format!("{unanswered} of {scheduled} messages did not come back in time"))?;
         }
@@ -265,15 +320,32 @@ impl std::fmt::Display for Server {
         if let Some(micros) = self.cpu_us_per_handshake {
             write!(f, "{micros:.2} µs of CPU a handshake, ")?;
         }
+        if let Some(micros) = self.cpu_us_per_delivery {
+            write!(f, "{micros:.3} µs of CPU a delivery, ")?;
+        }
         if let Some(share) = self.cpu_share {
             write!(f, "{:.0} % of a core, ", share * 100.0)?;
         }
         write!(f, "{} resident", bytes(self.rss_bytes as f64))?;
+        if let Some(peak) = self.rss_bytes_peak {
+            write!(f, ", {} at most", bytes(peak as f64))?;
+        }
         if let (Some(before), Some(each)) = (self.rss_bytes_before, self.rss_bytes_per_connection) {
             write!(f, ", {} before: {each:.0} B a connection", bytes(before as f64))?;
         }
         Ok(())
     }
+}
+
+fn tell_more(
+    f: &mut std::fmt::Formatter<'_>,
+    reply_bytes: Option<f64>,
+    open_loop: Option<OpenLoop>,
+) -> std::fmt::Result {
+    if let Some(bytes) = reply_bytes {
+        row(f, "replies", format!("{bytes:.1} B each on the wire"))?;
+    }
+    open_loop.map_or(Ok(()), |open| open.tell(f))
 }
 
 fn row(f: &mut std::fmt::Formatter<'_>, name: &str, what: String) -> std::fmt::Result {

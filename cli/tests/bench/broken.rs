@@ -13,7 +13,7 @@ use framecast::proto::OpCode;
 use crate::support::{Peer, bench, command, server, stderr, tcp_server};
 
 /// The exit code, and the one line on stderr without `framecast: `.
-fn fails(arguments: &[&str]) -> (i32, String) {
+pub(crate) fn fails(arguments: &[&str]) -> (i32, String) {
     let output = bench(arguments);
     assert_eq!(output.stdout, b"", "nothing is reported");
     let line = stderr(&output).strip_prefix("framecast: ").unwrap_or_else(|| panic!("{output:?}"));
@@ -139,7 +139,7 @@ fn a_refusal_and_an_empty_port_are_3() {
         drop(stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
     });
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    for scenario in ["echo", "idle", "handshake"] {
+    for scenario in ["echo", "idle", "handshake", "relay"] {
         let url = format!("ws://{addr}/");
         let why = "the server refused with status 403 Forbidden";
         assert_eq!(fails(&[scenario, &url]), (3, format!("cannot connect to {url}: {why}")));
@@ -153,7 +153,7 @@ fn a_refusal_and_an_empty_port_are_3() {
 #[test]
 fn a_server_that_declines_compression_is_3() {
     let url = server(|mut peer| while peer.echo() {});
-    for scenario in ["echo", "idle", "handshake"] {
+    for scenario in ["echo", "idle", "handshake", "relay"] {
         let why = "the server declined compression";
         assert_eq!(fails(&[scenario, &url, "--deflate"]), (3, format!("cannot connect to {url}: {why}")));
     }
@@ -164,6 +164,7 @@ fn options_that_make_no_sense_are_2() {
     for (arguments, says) in [
         (&["echo", "wss://localhost/"][..], "wss://localhost/: the load speaks ws:// only, not TLS"),
         (&["echo", "tcp://localhost:1"], "tcp://localhost:1: a tcp:// server is driven with --raw only"),
+        (&["relay", "tcp://localhost:1", "--raw"], "relay has no --raw: plain TCP has no messages to relay"),
         (&["echo", "http://localhost/"], "http://localhost/: scheme is neither ws nor wss (RFC 6455 §3)"),
     ] {
         assert_eq!(fails(arguments), (2, says.to_owned()));
@@ -177,7 +178,9 @@ fn options_that_make_no_sense_are_2() {
         &["echo", "ws://localhost/", "--connections", "0"],
         &["echo", "ws://localhost/", "--seconds", "0"],
         &["echo", "ws://localhost/", "--rate", "nan"],
-        &["relay", "ws://localhost/"],
+        &["publish", "ws://localhost/"],
+        &["relay", "ws://localhost/", "--rate", "5", "--depth", "2"],
+        &["relay", "ws://localhost/", "--stalled", "-1"],
         &["echo"],
     ] {
         assert_eq!(fails(arguments).0, 2, "{arguments:?}");

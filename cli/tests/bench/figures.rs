@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::{Echo, bench, command, json, number, server, stderr, tcp_server};
 
-fn assert_close(got: f64, wanted: f64, what: &str) {
+pub(crate) fn assert_close(got: f64, wanted: f64, what: &str) {
     assert!((got - wanted).abs() <= wanted.abs() * 1e-9, "{what}: {got} is not {wanted}");
 }
 
@@ -39,7 +39,7 @@ fn assert_adds_up(report: &Value, seconds: f64) {
     }
 }
 
-fn assert_latencies(latency: &Value) {
+pub(crate) fn assert_latencies(latency: &Value) {
     let quantiles: Vec<f64> =
         ["p50", "p90", "p99", "p99_9", "max"].iter().map(|name| number(&latency[*name])).collect();
     assert!(quantiles[0] > 0.0 && quantiles.is_sorted(), "{latency}");

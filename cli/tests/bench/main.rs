@@ -4,4 +4,5 @@
 
 mod broken;
 mod figures;
+mod relay;
 mod support;
