@@ -57,10 +57,6 @@ pub(super) struct Seat<K> {
     pub(super) member: Arc<MemberState>,
     pub(super) key: K,
     pub(super) subscriptions: Places<Entered>,
-    /// What this turn has for it: the first and the last of a chain in [`Turn::parcels`].
-    first: u32,
-    last: u32,
-    touched: bool,
     pub(super) waiting: Waiting,
 }
 
@@ -106,7 +102,21 @@ pub(super) struct Turn {
     touched: Vec<u32>,
     /// How many of the touched had their turn.
     done: usize,
+    /// By a member's place. Apart from the seats, as all of a topic's are gone through to gather what is for them, and then once
+    /// more to give it: so the first time costs a few bytes of the cache for each.
+    chains: Vec<Chain>,
 }
+
+/// What a turn has for a member: the first and the last of a chain of parcels.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    first: u32,
+    last: u32,
+    taken: bool,
+    touched: bool,
+}
+
+const EMPTY: Chain = Chain { first: NONE, last: NONE, taken: true, touched: false };
 
 /// Something to give to members.
 #[derive(Debug)]
@@ -236,17 +246,16 @@ impl<K: 'static> Shard<K> {
                     member,
                     key: *key,
                     subscriptions: Places::default(),
-                    first: NONE,
-                    last: NONE,
-                    touched: false,
                     waiting: Waiting::default(),
                 });
                 self.numbers.insert(number, place);
+                self.turn.came(place);
             }
             Command::Leave { member } => {
                 // Its subscriptions have gone before it.
                 if let Some(place) = self.numbers.remove(&member.number) {
                     self.seats.remove(place);
+                    self.turn.went(place);
                 }
             }
             Command::Subscribe { member, name, is_pattern, terms, missed } => {
@@ -260,16 +269,16 @@ impl<K: 'static> Shard<K> {
             }
             Command::Lost(gap) => self.address(&gap.topic.clone(), 0, Given::Lost(gap)),
             Command::Everybody(delivery) => {
+                let except = delivery.publication().except;
                 let given = self.turn.open(Given::Live(delivery));
-                for (place, seat) in self.seats.iter_mut() {
-                    self.turn.add(place, seat, given, EVERYBODY);
-                }
+                let except = self.numbers.get(&except).copied();
+                self.turn.add_to_all(except, given);
             }
             Command::Drained { member } => {
                 let Some(&place) = self.numbers.get(&member.number) else { return };
                 let Some(seat) = self.seats.get_mut(place) else { return };
                 seat.waiting.behind = false;
-                self.turn.touch(place, seat);
+                self.turn.touch(place);
             }
         }
     }
@@ -295,7 +304,7 @@ impl<K: 'static> Shard<K> {
         room.0.push(Subscriber { seat: place, subscription });
         for publication in missed {
             let given = self.turn.open(Given::Missed(publication, Published::default()));
-            self.turn.add(place, seat, given, subscription);
+            self.turn.add(place, given, subscription);
         }
     }
 
@@ -330,13 +339,11 @@ impl<K: 'static> Shard<K> {
 
     fn address(&mut self, topic: &str, except: u64, what: Given) {
         let given = self.turn.open(what);
-        let Self { turn, seats, rooms, patterns, .. } = self;
+        let Self { turn, numbers, rooms, patterns, .. } = self;
+        let except = numbers.get(&except).copied().unwrap_or(NONE);
         let mut each = |room: &Room| {
-            for subscriber in &room.0 {
-                let Some(seat) = seats.get_mut(subscriber.seat) else { continue };
-                if except == 0 || seat.member.number != except {
-                    turn.add(subscriber.seat, seat, given, subscriber.subscription);
-                }
+            for subscriber in room.0.iter().filter(|subscriber| subscriber.seat != except) {
+                turn.add(subscriber.seat, given, subscriber.subscription);
             }
         };
         if let Some(room) = rooms.get(topic) {
@@ -359,16 +366,15 @@ impl<K: 'static> Shard<K> {
             if let Some(entered) = seat.subscriptions.get_mut(subscription) {
                 entered.clock_is_set = false;
             }
-            self.turn.touch(place, seat);
+            self.turn.touch(place);
         }
     }
 
     /// A member's turn.
     fn give(&mut self, place: u32, now: Instant, outlets: &mut impl Outlets<Key = K>) {
         let Self { seats, turn, due, waited, handed, settings, .. } = self;
+        let first = turn.take_chain(place);
         let Some(seat) = seats.get_mut(place) else { return };
-        let first = std::mem::replace(&mut seat.first, NONE);
-        (seat.last, seat.touched) = (NONE, false);
         let Seat { member, key, subscriptions, waiting, .. } = seat;
         let is_there = outlets.with(key, |outlet| {
             Giving { member, subscriptions, waiting, outlet, settings, turn, due, waited, handed, now }
@@ -400,26 +406,54 @@ impl Turn {
         (self.given.len() - 1) as u32
     }
 
+    fn came(&mut self, place: u32) {
+        if self.chains.len() <= place as usize {
+            self.chains.resize(place as usize + 1, Chain { taken: false, ..EMPTY });
+        }
+        self.chains[place as usize] = EMPTY;
+    }
+
+    fn went(&mut self, place: u32) {
+        self.chains[place as usize].taken = false;
+    }
+
     /// It is for this member, once.
     #[inline]
-    fn add<K>(&mut self, place: u32, seat: &mut Seat<K>, given: u32, subscription: u32) {
+    fn add(&mut self, place: u32, given: u32, subscription: u32) {
+        let chain = &mut self.chains[place as usize];
         let parcel = self.parcels.len() as u32;
-        match self.parcels.get_mut(seat.last as usize) {
+        match self.parcels.get_mut(chain.last as usize) {
             // Another subscription of it matches too.
             Some(last) if last.given == given => return,
             Some(last) => last.next = parcel,
-            None => seat.first = parcel,
+            None => chain.first = parcel,
         }
-        seat.last = parcel;
+        chain.last = parcel;
         self.parcels.push(Parcel { given, subscription, next: NONE });
-        self.touch(place, seat);
+        self.touch(place);
+    }
+
+    fn add_to_all(&mut self, except: Option<u32>, given: u32) {
+        for place in 0..self.chains.len() as u32 {
+            if self.chains[place as usize].taken && except != Some(place) {
+                self.add(place, given, EVERYBODY);
+            }
+        }
     }
 
     #[inline]
-    fn touch<K>(&mut self, place: u32, seat: &mut Seat<K>) {
-        if !std::mem::replace(&mut seat.touched, true) {
+    fn touch(&mut self, place: u32) {
+        if !std::mem::replace(&mut self.chains[place as usize].touched, true) {
             self.touched.push(place);
         }
+    }
+
+    /// The first of what is for this member; there is no more then.
+    fn take_chain(&mut self, place: u32) -> u32 {
+        let chain = &mut self.chains[place as usize];
+        let first = chain.first;
+        *chain = Chain { taken: chain.taken, ..EMPTY };
+        first
     }
 
     fn next(&mut self) -> Option<u32> {
@@ -449,7 +483,7 @@ impl Turn {
         self.touched.clear();
         self.done = 0;
         if self.parcels.capacity() > 2 * PARCELS_A_TURN {
-            *self = Self::default();
+            self.parcels = Vec::new();
         }
     }
 }
