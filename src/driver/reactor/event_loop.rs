@@ -88,7 +88,11 @@ impl<H: Handler> EventLoop<H> {
         let mut now = Instant::now();
         loop {
             match self.poll.poll(&mut events, self.patience(now)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    // Time has passed: who is signalled often would begin anew each time, and never come to its clocks.
+                    now = Instant::now();
+                    continue;
+                }
                 polled => polled?,
             }
             let began = Instant::now();
