@@ -10,7 +10,11 @@ use framecast::{
     proto::{Admission, Message},
     reactor::{ConnectionId, Reactor},
 };
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use crate::{
     peer::{BINARY, PING, PONG, Peer, REQUEST, TEXT, close, frame},
@@ -190,7 +194,7 @@ async fn a_stale_id_is_an_error_and_never_the_places_next_owner() {
     });
     drop(server.open().await);
     while server.remote.numbers().connections > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     let mut peer = server.open().await;
     let (stale, new) = next(&mut told).await;
@@ -232,16 +236,14 @@ async fn drain_is_called_once_the_outbox_is_low_and_everything_arrives() {
     let mut drained = false;
     for _ in 0..200 {
         peer.text("more").await;
-        if tokio::time::timeout(Duration::from_millis(300), told.recv()).await.is_err() {
+        if timeout(Duration::from_millis(300), told.recv()).await.is_err() {
             drained = true;
             break;
         }
     }
     assert!(drained, "a peer that does not read holds up what it asks for");
     let mut bytes = 0;
-    while let Ok(Some((opcode, payload))) =
-        tokio::time::timeout(Duration::from_millis(500), peer.next()).await
-    {
+    while let Ok(Some((opcode, payload))) = timeout(Duration::from_millis(500), peer.next()).await {
         assert_eq!((opcode, payload.len()), (BINARY, 100_000));
         bytes += payload.len();
     }
@@ -253,6 +255,37 @@ async fn drain_is_called_once_the_outbox_is_low_and_everything_arrives() {
     assert!(low.is_some_and(|queued| queued <= 64 << 10), "{low:?}");
     drop(peer);
     server.stop();
+}
+
+/// A handler that fills its outbox up whenever it is told that there is room was called without end where `outbox_messages_max`
+/// said no, or where a message did not fit above the low-water mark · catalogue: DS-30
+#[tokio::test]
+async fn drain_is_not_called_again_before_something_was_written() {
+    let many = Config::builder().outbox_messages_max(100);
+    let large = Config::builder().outbox_bytes_max(10_000).outbox_bytes_low(8000);
+    for (config, size) in [(many, 100), (large, 6000)] {
+        let reactor = Reactor::new(config.build().expect("valid"), Endpoint::new());
+        let server = Server::with(reactor, move |call, ws| match call {
+            Call::Message(_) | Call::Drain => while ws.send(vec![7; size].as_slice()).is_ok() {},
+            _ => {}
+        });
+        let mut peer = server.open().await;
+        peer.text("go").await;
+        // Until the kernel's buffers are full.
+        let full = timeout(Duration::from_secs(10), async {
+            let mut turns = 0;
+            while server.remote.numbers().turns != turns {
+                turns = server.remote.numbers().turns;
+                sleep(Duration::from_millis(300)).await;
+            }
+        });
+        full.await.expect("nothing can be done, and the loop goes on");
+        for _ in 0..(20 << 20) / size {
+            assert_eq!(peer.next().await.expect("it goes on").1.len(), size);
+        }
+        drop(peer);
+        server.stop();
+    }
 }
 
 /// What one read brought is kept while reading is paused, and nothing is lost or doubled by it
@@ -276,7 +309,7 @@ async fn a_pause_stops_at_the_next_message_and_goes_on_where_it_was() {
     .await;
     assert_eq!(next(&mut told).await, "one");
     assert_eq!(next(&mut told).await, "pause");
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    sleep(Duration::from_millis(200)).await;
     assert!(told.try_recv().is_err(), "it reads on");
     drop(peer);
     server.stop();
@@ -295,7 +328,7 @@ async fn a_shutdown_ends_a_connection_that_is_paused() {
     let mut peer = server.open().await;
     peer.send(&[frame(TEXT, b"pause"), frame(TEXT, b"kept"), frame(PING, b"")].concat()).await;
     while server.remote.numbers().turns < 3 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     server.remote.shut_down();
     let code = loop {

@@ -41,6 +41,8 @@ pub(super) struct Flags {
     pub(super) stopped: bool,
     /// The outbox was above its low-water mark, or full: `drain` is due.
     pub(super) above: bool,
+    /// It was full, and nothing was written since: `drain` could do nothing.
+    pub(super) full: bool,
     /// It waits for its turn at the loop's end,
     pub(super) dirty: bool,
     /// or in the loop's next one, to read on.

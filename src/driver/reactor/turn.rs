@@ -219,7 +219,8 @@ impl<H: Handler> EventLoop<H> {
         let Some(Slot { phase: Phase::Open(connection), flags, .. }) = self.world.slots.get_mut(index) else {
             return;
         };
-        if flags.above && connection.state() == State::Open && connection.stats().queued_bytes <= low {
+        let drained = !flags.full && connection.has_room(0) && connection.stats().queued_bytes <= low;
+        if flags.above && drained && connection.state() == State::Open {
             flags.above = false;
             self.call(index, |handler, ws| handler.drain(ws));
             // What it sends is looked at in the next turn: a peer that takes everything at once holds up nobody.
@@ -353,6 +354,7 @@ pub(super) fn flush<D>(world: &mut World<D>, index: usize) -> bool {
         match stream.write(&slices) {
             Ok(written) => {
                 transmit.wrote(written);
+                flags.full = false;
                 // The socket is full, and will say when it is no more.
                 if written < offered && stream.is_plain() {
                     return false;

@@ -61,6 +61,7 @@ impl<D> World<D> {
         let sent = connection.send_with(message, compression, &mut self.outbound);
         if matches!(sent, Ok(Admission::Above) | Err(SendError::Full)) {
             slot.flags.above = true;
+            slot.flags.full |= sent.is_err();
         }
         if index != self.active {
             self.touch(index);
