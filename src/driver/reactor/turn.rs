@@ -61,7 +61,8 @@ impl<H: Handler> EventLoop<H> {
                 }
                 Read::NotNow => {
                     // Nobody will read what came before.
-                    if let (Some(kind), true) = (flags.write_failed, flags.paused) {
+                    let never = flags.paused || connection.want() == Want::StopReading;
+                    if let (Some(kind), true) = (flags.write_failed, never) {
                         connection.handle_transport_error(kind);
                         flags.eof = true;
                     }
