@@ -12,6 +12,7 @@ use framecast::{
     handshake::{Request, Response},
     reactor::{Handler, Reactor, Received, Remote, WebSocket},
 };
+use http::StatusCode;
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 
 use crate::peer::{Peer, watchdog};
@@ -36,6 +37,10 @@ impl Handler for Scripted {
 
     fn upgrade(&mut self, request: &Request, _: SocketAddr) -> Result<(Response, u32), Refusal> {
         assert_ne!(request.path(), "/panic", "as the test wants");
+        if request.path() == "/slow" {
+            thread::sleep(SLOW);
+            return Err(Refusal::new(StatusCode::NOT_FOUND));
+        }
         Ok((request.accept(), 0))
     }
 
@@ -63,6 +68,9 @@ impl Handler for Scripted {
         (self.0)(Call::Close(end), ws);
     }
 }
+
+/// What `upgrade` takes for `/slow`, which it refuses.
+pub(crate) const SLOW: Duration = Duration::from_millis(600);
 
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,

@@ -258,7 +258,7 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         let config = &self.world.config;
-        self.stops_by = Some(self.world.now + config.close_within + config.linger_within);
+        self.stops_by = Some(Instant::now() + config.close_within + config.linger_within);
         // Whoever the kernel has accepted for us is told, too.
         self.refuse_backlog();
         let all: Vec<usize> = self.world.slots.iter().map(|(index, _)| index).collect();

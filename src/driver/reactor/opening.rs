@@ -218,7 +218,7 @@ impl<H: Handler> EventLoop<H> {
     /// Answers with a refusal, unless an answer is out.
     fn refuse(&mut self, index: usize, refusal: &Refusal) -> Step {
         add(&self.mailbox.counts.refused, 1);
-        let by = self.world.now + self.world.config.linger_within;
+        let by = Instant::now() + self.world.config.linger_within;
         let Some(Slot { phase: Phase::Opening(opening), .. }) = self.world.slots.get_mut(index) else {
             return Step::Gone;
         };

@@ -3,6 +3,7 @@
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
 };
 
 use super::{
@@ -172,7 +173,6 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn settle_rest(&mut self, index: usize, all_out: bool) {
-        let now = self.world.now;
         let Some(Slot { phase: Phase::Open(connection), stream, flags, end, held, .. }) =
             self.world.slots.get_mut(index)
         else {
@@ -186,7 +186,7 @@ impl<H: Handler> EventLoop<H> {
         if connection.state() != State::Open {
             if all_out && connection.want() == Want::ShutdownWrite {
                 match stream.shut_write() {
-                    Ok(()) => connection.write_is_shut(now),
+                    Ok(()) => connection.write_is_shut(Instant::now()),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => connection.handle_transport_error(error.kind()),
                 }

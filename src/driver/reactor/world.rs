@@ -70,7 +70,8 @@ impl<D> World<D> {
     }
 
     pub(super) fn close(&mut self, index: usize, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        let now = self.now;
+        // Not the turn's: a callback may have taken longer than the peer has for its answer.
+        let now = Instant::now();
         self.connection(index).ok_or(SendError::Closed)?.close(now, code, reason)?;
         self.touch(index);
         Ok(())
