@@ -288,31 +288,45 @@ async fn drain_is_not_called_again_before_something_was_written() {
     }
 }
 
-/// What one read brought is kept while reading is paused, and nothing is lost or doubled by it
+/// What one read brought is kept while reading is paused, and nothing is lost or doubled by it. A pause in `open`, `ping` or
+/// `pong` let one more message through.
 #[tokio::test]
 async fn a_pause_stops_at_the_next_message_and_goes_on_where_it_was() {
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Server::start(move |call, ws| match call {
-        Call::Open => tell.send(format!("open {}", ws.id())).expect("the test waits"),
-        Call::Message(text) => {
-            ws.pause_reading(text == "pause");
-            tell.send(text).expect("the test waits");
+    for (at, pauses) in [
+        (Call::Open, vec![]),
+        (Call::Message("pause".into()), frame(TEXT, b"pause")),
+        (Call::Ping, frame(PING, b"")),
+        (Call::Pong, frame(PONG, b"")),
+    ] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let paused = Mutex::new(None::<ConnectionId>);
+        let pauses_at = at.clone();
+        let server = Server::start(move |call, ws| {
+            let mut paused = paused.lock().expect("no panic");
+            if call == Call::Message("go on".into()) {
+                ws.at(paused.expect("one is")).expect("it is open").pause_reading(false);
+            } else if call == pauses_at && (call != Call::Open || ws.remote().numbers().opened == 2) {
+                ws.pause_reading(true);
+                *paused = Some(ws.id());
+            }
+            let _ = tell.send(call);
+        });
+        let mut other = server.open().await;
+        assert_eq!(next(&mut told).await, Call::Open);
+        let mut peer = Peer::new(TcpStream::connect(server.addr).await.expect("a server"));
+        peer.send(&[REQUEST, &pauses, &frame(TEXT, b"one"), &frame(TEXT, b"two")].concat()).await;
+        assert_eq!(next(&mut told).await, Call::Open);
+        if at != Call::Open {
+            assert_eq!(next(&mut told).await, at);
         }
-        Call::Pong => ws.pause_reading(false),
-        _ => {}
-    });
-    let mut peer = server.open().await;
-    next(&mut told).await;
-    peer.send(
-        &[frame(TEXT, b"one"), frame(TEXT, b"pause"), frame(TEXT, b"two"), frame(TEXT, b"three")].concat(),
-    )
-    .await;
-    assert_eq!(next(&mut told).await, "one");
-    assert_eq!(next(&mut told).await, "pause");
-    sleep(Duration::from_millis(200)).await;
-    assert!(told.try_recv().is_err(), "it reads on");
-    drop(peer);
-    server.stop();
+        peer.text("three").await;
+        other.text("go on").await;
+        for text in ["go on", "one", "two", "three"] {
+            assert_eq!(next(&mut told).await, Call::Message(text.into()), "paused in {at:?}");
+        }
+        drop((peer, other));
+        server.stop();
+    }
 }
 
 /// The end is told although the application reads no more · catalogue: FT-02

@@ -14,6 +14,7 @@ use super::{
     handler::Handler,
     remote::add,
     slot::{Phase, Slot},
+    turn::{hold, is_paused},
 };
 use crate::{
     driver::admission::{retry_after_seconds, seed},
@@ -205,7 +206,9 @@ impl<H: Handler> EventLoop<H> {
     fn opened(&mut self, index: usize, from: usize, to: usize) {
         self.world.active = index;
         self.call(index, |handler, ws| handler.open(ws));
-        if from < to {
+        if from < to && is_paused(&mut self.world, index) {
+            hold(&mut self.world, index, None, &self.buffer[from..to]);
+        } else if from < to {
             let mut buffer = mem::take(&mut self.buffer);
             self.feed(index, &mut buffer[from..to]);
             self.buffer = buffer;

@@ -142,6 +142,10 @@ impl<H: Handler> EventLoop<H> {
                 Some(Event::Binary(payload)) => Received::Binary(payload),
                 Some(other) => {
                     tell(handler, world, index, other);
+                    if is_paused(world, index) {
+                        *left = 0;
+                        return hold(world, index, None, input);
+                    }
                     if input.is_empty() {
                         return;
                     }
@@ -317,6 +321,16 @@ fn makes_room<D>(world: &mut World<D>, index: usize, message: &Received<'_>) -> 
         || connection.has_room(message.as_bytes().len())
 }
 
+/// Whether the application wants nothing more for now, which holds until the end is known.
+pub(super) fn is_paused<D>(world: &mut World<D>, index: usize) -> bool {
+    match world.slots.get_mut(index) {
+        Some(Slot { phase: Phase::Open(connection), flags, .. }) => {
+            flags.paused && connection.state() == State::Open
+        }
+        _ => false,
+    }
+}
+
 /// Whether the next message can be handed over: nobody asked for a pause, and what waits can be written, but for little.
 #[cold]
 fn may_go_on<D>(world: &mut World<D>, index: usize) -> bool {
@@ -332,7 +346,7 @@ fn may_go_on<D>(world: &mut World<D>, index: usize) -> bool {
 }
 
 #[cold]
-fn hold<D>(world: &mut World<D>, index: usize, message: Option<Message>, rest: &[u8]) {
+pub(super) fn hold<D>(world: &mut World<D>, index: usize, message: Option<Message>, rest: &[u8]) {
     if let Some(slot) = world.slots.get_mut(index) {
         slot.held = Some(Box::new(Held { message, rest: rest.to_vec() }));
     }
