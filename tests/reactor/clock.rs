@@ -4,13 +4,14 @@ use std::{thread, time::Duration};
 
 use framecast::{Config, Endpoint, proto::ConfigBuilder, reactor::Reactor};
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpStream,
     sync::mpsc,
     time::{Instant, sleep},
 };
 
 use crate::{
-    peer::{Peer, REQUEST, TEXT, close, frame},
+    peer::{PING, PONG, Peer, REQUEST, TEXT, close, frame},
     support::{Call, SLOW, Server, next},
 };
 
@@ -75,6 +76,44 @@ async fn a_shutdown_behind_a_slow_callback_gives_peers_their_whole_time() {
         assert_eq!(next(&mut ends).await, (1001, true));
     }
     drop((first, second));
+    server.stop();
+}
+
+/// A look at the sockets finds 1,024 of them. Those behind were timed out with their pong in the socket · catalogue: FT-11
+#[tokio::test]
+async fn a_pong_that_waits_behind_a_thousand_events_is_seen_before_its_time_is_up() {
+    const CROWD: usize = 1100;
+    let (ping, pong) = (Duration::from_millis(100), Duration::from_secs(4));
+    let config = Config::builder().ping_every(Some(ping)).pong_within(pong).handshakes_max(Some(2 * CROWD));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let reactor = Reactor::new(config.build().expect("valid"), Endpoint::new());
+    // Half of a quarter of the pong's time late, which is not so late that we would blame ourselves.
+    let asleep_until = std::time::Instant::now() + ping + pong * 9 / 8;
+    let server = Server::with(reactor, move |call, ws| match call {
+        Call::Message(text) if text == "sleep" => {
+            tell.send(()).expect("the test waits");
+            thread::sleep(asleep_until.saturating_duration_since(std::time::Instant::now()));
+        }
+        Call::Message(text) => drop(ws.send(text.as_str())),
+        _ => {}
+    });
+    let (mut sleeper, mut peer) = (server.open().await, server.open().await);
+    let (opcode, pinged) = peer.next().await.expect("a ping");
+    assert_eq!(opcode, PING);
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        crowd.push(TcpStream::connect(server.addr).await.expect("a server"));
+    }
+    tokio::time::sleep_until(Instant::from_std(asleep_until) - pong / 4).await;
+    sleeper.text("sleep").await;
+    next(&mut told).await;
+    for stream in &mut crowd {
+        stream.write_all(b"G").await.expect("it reads some time");
+    }
+    peer.send(&frame(PONG, &pinged)).await;
+    peer.text("still there?").await;
+    while peer.next().await.expect("the echo, and pings before it") != (TEXT, b"still there?".to_vec()) {}
+    drop((sleeper, peer, crowd));
     server.stop();
 }
 
