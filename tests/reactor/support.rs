@@ -41,7 +41,11 @@ impl Handler for Scripted {
             thread::sleep(SLOW);
             return Err(Refusal::new(StatusCode::NOT_FOUND));
         }
-        Ok((request.accept(), 0))
+        let response = request.accept();
+        if request.path() == "/long" {
+            return Ok((response.header("x-long", "x".repeat(60_000)).expect("a header"), 0));
+        }
+        Ok((response, 0))
     }
 
     fn open(&mut self, ws: &mut WebSocket<'_, u32>) {
@@ -69,7 +73,7 @@ impl Handler for Scripted {
     }
 }
 
-/// What `upgrade` takes for `/slow`, which it refuses.
+/// What `upgrade` takes for `/slow`, which it refuses; `/long` gets a long answer, `/panic` none.
 pub(crate) const SLOW: Duration = Duration::from_millis(600);
 
 pub(crate) struct Server {

@@ -13,16 +13,17 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::mpsc,
     time::Instant,
 };
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    peer::{BINARY, Peer, TEXT, close, frame},
+    peer::{BINARY, Peer, REQUEST, TEXT, close, frame},
     support::{Call, Server, next},
 };
 
@@ -65,7 +66,10 @@ fn echo(config: Config, tls: Arc<ServerConfig>) -> (Server, mpsc::UnboundedRecei
 }
 
 async fn connect(server: &Server, client: Arc<ClientConfig>) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let tcp = TcpStream::connect(server.addr).await.expect("a server");
+    over_tls(TcpStream::connect(server.addr).await.expect("a server"), client).await
+}
+
+async fn over_tls(tcp: TcpStream, client: Arc<ClientConfig>) -> tokio_rustls::client::TlsStream<TcpStream> {
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(client).connect(name, tcp).await.expect("TLS")
 }
@@ -112,6 +116,27 @@ async fn close_notify_ends_it_and_an_end_without_it_is_told_as_1006_with_half_a_
     peer.stream.get_mut().0.shutdown().await.expect("open");
     let (clean, cause) = next(&mut told).await;
     assert!(!clean && matches!(cause, Cause::Eof | Cause::Transport(_)), "{cause:?}");
+    drop(peer);
+    server.stop();
+}
+
+/// A 101 that rustls took whole while the socket was full was not known to be out, and the connection never open
+/// · catalogue: HS-79
+#[tokio::test]
+async fn a_101_that_the_socket_does_not_take_at_once_opens_the_connection_when_it_is_out() {
+    let (tls, client) = certified();
+    let (server, _told) = echo(Config::default(), tls);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // Small segments keep the kernel's buffer at the server's end small, too.
+    SockRef::from(&socket).set_tcp_mss(536).expect("a socket");
+    socket.set_recv_buffer_size(4 << 10).expect("a socket");
+    let tcp = socket.connect(server.addr).await.expect("a server");
+    let mut peer = Peer::new(over_tls(tcp, client).await);
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long ");
+    peer.send(request.as_bytes()).await;
+    assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+    peer.text("open").await;
+    assert_eq!(peer.next_text().await, "open");
     drop(peer);
     server.stop();
 }

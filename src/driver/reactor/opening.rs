@@ -14,6 +14,7 @@ use super::{
     handler::Handler,
     remote::add,
     slot::{Phase, Slot},
+    stream::Stream,
     turn::{hold, is_paused},
 };
 use crate::{
@@ -102,32 +103,17 @@ impl<H: Handler> EventLoop<H> {
                     Err(error) => self.refuse(index, &error.refusal()),
                 }
             }
-            Stage::Accepting { answer, early, deflate } => match stream.write(&[io::IoSlice::new(answer)]) {
-                Ok(written) if written == answer.len() => {
-                    if let Err(error) = stream.flush()
-                        && error.kind() != io::ErrorKind::WouldBlock
-                    {
-                        return Step::Gone;
-                    }
-                    let (early, deflate) = (mem::take(early), *deflate);
-                    buffer[..early.len()].copy_from_slice(&early);
-                    self.make_open(index, deflate);
-                    Step::Opened(0, early.len())
+            Stage::Accepting { answer, early, deflate } => {
+                if let Err(error) = write_out(stream, answer) {
+                    return waits_or_gone(&error);
                 }
-                Ok(written) => {
-                    answer.drain(..written);
-                    Step::GoesOn
-                }
-                Err(error) => waits_or_gone(&error),
-            },
+                let (early, deflate) = (mem::take(early), *deflate);
+                buffer[..early.len()].copy_from_slice(&early);
+                self.make_open(index, deflate);
+                Step::Opened(0, early.len())
+            }
             Stage::Refusing { answer } => {
-                while !answer.is_empty() {
-                    match stream.write(&[io::IoSlice::new(answer)]) {
-                        Ok(written) => drop(answer.drain(..written)),
-                        Err(error) => return waits_or_gone(&error),
-                    }
-                }
-                if let Err(error) = stream.flush().and_then(|()| stream.shut_write()) {
+                if let Err(error) = write_out(stream, answer).and_then(|()| stream.shut_write()) {
                     return waits_or_gone(&error);
                 }
                 opening.stage = Stage::Lingering { left: self.world.config.linger_bytes_max as usize };
@@ -174,12 +160,11 @@ impl<H: Handler> EventLoop<H> {
         };
         *place = data;
         let mut answer = response.encode();
-        match stream.write(&[io::IoSlice::new(&answer)]) {
-            Ok(written) if written == answer.len() && stream.flush().is_ok() => {
+        match write_out(stream, &mut answer) {
+            Ok(()) => {
                 self.make_open(index, response.deflate());
                 return Step::Opened(used, bytes);
             }
-            Ok(written) => drop(answer.drain(..written)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Step::Gone,
         }
@@ -257,6 +242,15 @@ impl<H: Handler> EventLoop<H> {
             _ => self.remove(index),
         }
     }
+}
+
+/// Writes what is left of an answer. TLS may have taken all of it, and not have written it.
+fn write_out(stream: &mut Stream, answer: &mut Vec<u8>) -> io::Result<()> {
+    while !answer.is_empty() {
+        let written = stream.write(&[io::IoSlice::new(answer)])?;
+        answer.drain(..written);
+    }
+    stream.flush()
 }
 
 fn waits_or_gone(error: &io::Error) -> Step {
