@@ -117,12 +117,17 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn feed(&mut self, index: usize, input: &mut [u8]) {
         let mut left = input.len();
         loop {
+            let before = left;
             let from = input.len() - left;
             let rest = &mut input[from..];
             if catch_unwind(AssertUnwindSafe(|| self.feed_some(index, rest, &mut left))).is_ok() {
                 return;
             }
             self.panicked(index);
+            // No callback's, then: it would panic again.
+            if left == before {
+                return;
+            }
         }
     }
 
