@@ -202,3 +202,37 @@ fn a_loop_that_cannot_begin_ends_them_all() {
     }));
     assert!(ran.is_err(), "the panic goes on");
 }
+
+/// What waits for a loop is answered however the loop ends, be it before it began, and whatever the answer does · catalogue: FT-60
+#[tokio::test]
+async fn what_waits_for_a_loop_that_never_runs_is_told_that_it_is_over() {
+    let (tell_id, mut ids) = mpsc::unbounded_channel();
+    let other = Server::start(move |call, ws| {
+        if call == Call::Open {
+            tell_id.send(ws.id()).expect("the test waits");
+        }
+    });
+    let peer = other.open().await;
+    // It names a place in the first loop of any reactor.
+    let id = next(&mut ids).await;
+    for run in [true, false] {
+        let bound = Reactor::new(Config::default(), Endpoint::new()).bind("127.0.0.1:0").expect("a port");
+        let (remote, (tell, mut told)) = (bound.remote(), mpsc::unbounded_channel());
+        remote.stats(id, |_| panic!("as the test wants")).expect("there is room");
+        remote
+            .stats(id, move |stats| tell.send(stats.is_none()).expect("the test waits"))
+            .expect("there is room");
+        if run {
+            let make = |_| -> Nothing { panic!("as the test wants") };
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bound.run(make)));
+            assert!(ran.is_err(), "the panic goes on");
+        } else {
+            drop(bound);
+        }
+        assert_eq!(told.try_recv(), Ok(true));
+        assert_eq!(remote.numbers().panics, 1);
+        assert_eq!(remote.send(id, Message::text("late")), Err(SendError::Closed));
+    }
+    drop(peer);
+    other.stop();
+}

@@ -3,7 +3,7 @@
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use mio::{Events, Poll, Token, event::Event, net::TcpListener};
 use super::{
     accept::Accepting,
     handler::Handler,
-    remote::{Command, Mailbox, SLOW_TURN, add},
+    remote::{Command, Owned, SLOW_TURN, add},
     slot::{Key, Phase, Slot},
     websocket::WebSocket,
     wheel::Wheel,
@@ -34,7 +34,7 @@ pub(super) struct EventLoop<H: Handler> {
     /// Who has more to read than one turn's share.
     pub(super) again: Vec<Key>,
     pub(super) accepting: Accepting,
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Owned,
     /// By when the last are cut, once we are shutting down.
     stops_by: Option<Instant>,
     /// Events since the clocks were looked at.
@@ -56,7 +56,7 @@ impl<H: Handler> EventLoop<H> {
         handler: H,
         world: World<H::Data>,
         accepting: Accepting,
-        mailbox: Arc<Mailbox>,
+        mailbox: Owned,
     ) -> Self {
         let wheel = Wheel::new(world.now, world.slots.capacity());
         Self {
