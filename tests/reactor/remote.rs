@@ -12,11 +12,11 @@ use framecast::{
     proto::Message,
     reactor::{ConnectionId, Handler, Reactor},
 };
-use tokio::sync::mpsc;
+use tokio::{net::TcpStream, sync::mpsc};
 
 use crate::{
-    peer::{TEXT, close, frame},
-    support::{Call, Server, next},
+    peer::{Peer, REQUEST, TEXT, close, frame},
+    support::{Call, Server, narrow, next},
 };
 
 /// catalogue: RT-22
@@ -235,4 +235,27 @@ async fn what_waits_for_a_loop_that_never_runs_is_told_that_it_is_over() {
     }
     drop(peer);
     other.stop();
+}
+
+/// One whose 101 was on its way when the others were told was never told · RFC 6455 §7.4.1 · catalogue: FT-40, HS-79
+#[tokio::test]
+async fn a_connection_that_opens_during_a_shutdown_is_told_1001() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::start(move |call, _| {
+        if let Call::Close(end) = call {
+            tell.send((end.code.0, end.clean)).expect("the test waits");
+        }
+    });
+    let mut peer = Peer::new(narrow(server.addr).await);
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long ");
+    peer.send(request.as_bytes()).await;
+    peer.stream.readable().await.expect("some of the answer");
+    server.remote.shut_down();
+    while TcpStream::connect(server.addr).await.is_ok() {}
+    assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(peer.next_close().await, 1001);
+    peer.send(&close(1001, "")).await;
+    assert_eq!(next(&mut told).await, (1001, true));
+    drop(peer);
+    server.stop();
 }

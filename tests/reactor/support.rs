@@ -13,7 +13,12 @@ use framecast::{
     reactor::{Handler, Reactor, Received, Remote, WebSocket},
 };
 use http::StatusCode;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use socket2::SockRef;
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
 
 use crate::peer::{Peer, watchdog};
 
@@ -108,6 +113,15 @@ impl Server {
         self.remote.shut_down();
         self.running.join().expect("no panic").expect("no error");
     }
+}
+
+/// A connection of TCP that takes little that is not read: less than the answer for `/long`.
+pub(crate) async fn narrow(addr: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // Small segments keep the kernel's buffer at the server's end small, too.
+    SockRef::from(&socket).set_tcp_mss(536).expect("a socket");
+    socket.set_recv_buffer_size(4 << 10).expect("a socket");
+    socket.connect(addr).await.expect("a server")
 }
 
 /// The next of what a callback has told the test.

@@ -13,10 +13,9 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
 };
-use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     sync::mpsc,
     time::Instant,
 };
@@ -24,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     peer::{BINARY, Peer, REQUEST, TEXT, close, frame},
-    support::{Call, Server, next},
+    support::{Call, Server, narrow, next},
 };
 
 fn certified() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
@@ -126,12 +125,7 @@ async fn close_notify_ends_it_and_an_end_without_it_is_told_as_1006_with_half_a_
 async fn a_101_that_the_socket_does_not_take_at_once_opens_the_connection_when_it_is_out() {
     let (tls, client) = certified();
     let (server, _told) = echo(Config::default(), tls);
-    let socket = TcpSocket::new_v4().expect("a socket");
-    // Small segments keep the kernel's buffer at the server's end small, too.
-    SockRef::from(&socket).set_tcp_mss(536).expect("a socket");
-    socket.set_recv_buffer_size(4 << 10).expect("a socket");
-    let tcp = socket.connect(server.addr).await.expect("a server");
-    let mut peer = Peer::new(over_tls(tcp, client).await);
+    let mut peer = Peer::new(over_tls(narrow(server.addr).await, client).await);
     let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long ");
     peer.send(request.as_bytes()).await;
     assert!(peer.head().await.starts_with("HTTP/1.1 101 "));

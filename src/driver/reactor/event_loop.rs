@@ -36,7 +36,7 @@ pub(super) struct EventLoop<H: Handler> {
     pub(super) accepting: Accepting,
     pub(super) mailbox: Owned,
     /// By when the last are cut, once we are shutting down.
-    stops_by: Option<Instant>,
+    pub(super) stops_by: Option<Instant>,
     /// Events since the clocks were looked at.
     unfired: usize,
     /// Used anew each turn.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     driver::admission::{retry_after_seconds, seed},
     handshake::{Refusal, Request, ServerHandshake},
-    proto::{Connection, DeflateTerms, Role},
+    proto::{CloseCode, Connection, DeflateTerms, Role},
 };
 
 /// What is needed until a connection is open, in a box that goes then.
@@ -191,6 +191,10 @@ impl<H: Handler> EventLoop<H> {
     fn opened(&mut self, index: usize, from: usize, to: usize) {
         self.world.active = index;
         self.call(index, |handler, ws| handler.open(ws));
+        if self.stops_by.is_some() {
+            // Its 101 was on the way when the others were told.
+            let _ = self.world.close(index, CloseCode::AWAY, "");
+        }
         if from < to && is_paused(&mut self.world, index) {
             hold(&mut self.world, index, None, &self.buffer[from..to]);
         } else if from < to {
