@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::mpsc,
-    time::Instant,
+    time::{Instant, sleep},
 };
 use tokio_rustls::TlsConnector;
 
@@ -132,6 +132,40 @@ async fn a_101_that_the_socket_does_not_take_at_once_opens_the_connection_when_i
     peer.text("open").await;
     assert_eq!(peer.next_text().await, "open");
     drop(peer);
+    server.stop();
+}
+
+/// They were told nothing, as the answer cannot leave before TLS' handshake is done · catalogue: HS-53, V-83
+#[tokio::test]
+async fn who_is_refused_before_its_tls_is_done_is_told_503_behind_it() {
+    let (tls, client) = certified();
+    let config = Config::builder().connections_max(Some(1)).handshake_within(Duration::from_secs(1));
+    let (server, _told) = echo(config.build().expect("valid"), tls);
+    let unavailable = async |tcp: TcpStream| {
+        let mut refused = Peer::new(over_tls(tcp, client.clone()).await);
+        refused.send(REQUEST).await;
+        let head = refused.head().await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 503 ") && head.contains("\r\nretry-after: "), "{head}");
+        let mut rest = Vec::new();
+        refused.stream.read_to_end(&mut rest).await.expect("close_notify, or rustls would say so");
+    };
+    let tcp = async || TcpStream::connect(server.addr).await.expect("a server");
+    let holder = Peer::open(connect(&server, client.clone()).await).await;
+    unavailable(tcp().await).await;
+    // Who does not go on with TLS has the handshake's time, and no more.
+    let started = Instant::now();
+    assert_eq!(Peer::new(tcp().await).rest().await, b"");
+    assert!((990..3000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    drop(holder);
+    while server.remote.numbers().connections > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let early = tcp().await;
+    // There was room for the one, and then no more: it has been taken in.
+    unavailable(tcp().await).await;
+    server.remote.shut_down();
+    while TcpStream::connect(server.addr).await.is_ok() {}
+    unavailable(early).await;
     server.stop();
 }
 

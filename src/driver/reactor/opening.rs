@@ -35,6 +35,8 @@ pub(super) struct Opening {
 #[derive(Debug)]
 pub(super) enum Stage {
     Reading(ServerHandshake),
+    /// There is no room for it. TLS can not say so before its own handshake is done.
+    Unwanted,
     /// The 101 is on its way: what came behind the request waits.
     Accepting {
         answer: Vec<u8>,
@@ -102,6 +104,13 @@ impl<H: Handler> EventLoop<H> {
                     Ok(Some((request, used))) => self.answer(index, &request, buffer, used, bytes),
                     Err(error) => self.refuse(index, &error.refusal()),
                 }
+            }
+            Stage::Unwanted => {
+                if let Err(error) = stream.shake_hands() {
+                    return waits_or_gone(&error);
+                }
+                let seconds = retry_after_seconds(&mut self.world.outbound.masks);
+                self.refuse(index, &Refusal::unavailable(seconds))
             }
             Stage::Accepting { answer, early, deflate } => {
                 if let Err(error) = write_out(stream, answer) {
@@ -222,10 +231,11 @@ impl<H: Handler> EventLoop<H> {
 
     /// Refuses with 503, whatever was asked for, if nothing was answered.
     pub(super) fn refuse_unavailable(&mut self, index: usize) {
-        let Some(Slot { phase: Phase::Opening(opening), .. }) = self.world.slots.get(index) else { return };
+        let Some(Slot { phase: Phase::Opening(opening), .. }) = self.world.slots.get_mut(index) else {
+            return;
+        };
         if matches!(opening.stage, Stage::Reading(_)) {
-            let seconds = retry_after_seconds(&mut self.world.outbound.masks);
-            self.refuse(index, &Refusal::unavailable(seconds));
+            opening.stage = Stage::Unwanted;
             self.open_on(index);
         }
     }

@@ -100,8 +100,8 @@ impl Reactor {
         self
     }
 
-    /// Speaks TLS on every connection. Its handshake is part of the opening one's time; tell the [`Endpoint`] that it is
-    /// [`secure`](Endpoint::secure).
+    /// Speaks TLS on every connection. Its handshake is part of the opening one's time, and comes first for those too that are told
+    /// 503, for want of room or in a shutdown; tell the [`Endpoint`] that it is [`secure`](Endpoint::secure).
     #[cfg(feature = "reactor-tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
