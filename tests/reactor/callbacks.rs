@@ -126,14 +126,15 @@ async fn every_callback_can_close_itself_and_others_and_each_is_told_once() {
 async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
     let (tell, mut told) = mpsc::unbounded_channel();
     let server = Server::start(move |call, ws| match call {
-        Call::Open if *ws.data() == 0 && ws.remote().numbers().opened > 4 => panic!("as the test wants"),
+        Call::Open if *ws.data() == 0 && ws.remote().numbers().opened > 6 => panic!("as the test wants"),
         Call::Message(text) if text == "panic" => panic!("as the test wants"),
         Call::Message(text) if text == "close" => {
             *ws.data() = 1;
             ws.close(CloseCode::NORMAL, "").expect("open");
         }
+        Call::Message(text) if text == "drain" => while ws.send([7; 1000].as_slice()).is_ok() {},
         Call::Message(text) => drop(ws.send(text.as_str())),
-        Call::Ping => panic!("as the test wants"),
+        Call::Ping | Call::Pong | Call::Drain => panic!("as the test wants"),
         Call::Close(end) => {
             tell.send((end.code.0, end.clean)).expect("the test waits");
             assert_eq!(*ws.data(), 0, "as the test wants");
@@ -141,9 +142,12 @@ async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
         _ => {}
     });
     let mut bystander = server.open().await;
-    for (input, code) in
-        [(frame(TEXT, b"panic"), 1011), (frame(PING, b""), 1011), (frame(TEXT, b"close"), 1000)]
-    {
+    for (input, code) in [
+        (frame(TEXT, b"panic"), 1011),
+        (frame(PING, b""), 1011),
+        (frame(PONG, b""), 1011),
+        (frame(TEXT, b"close"), 1000),
+    ] {
         let mut peer = server.open().await;
         // What follows in the same read is dropped, but the peer's Close is found in it.
         peer.send(&[input, frame(TEXT, b"late"), close(code, "")].concat()).await;
@@ -158,6 +162,19 @@ async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
         drop(peer);
         assert_eq!(next(&mut told).await, (code, true));
     }
+    // In `drain`, once the kernel has taken what was too much.
+    let mut peer = server.open().await;
+    peer.text("drain").await;
+    let payload = loop {
+        match peer.next().await.expect("a Close") {
+            (BINARY, _) => {}
+            (_, payload) => break payload,
+        }
+    };
+    assert_eq!(payload, 1011_u16.to_be_bytes());
+    peer.send(&close(1011, "")).await;
+    drop(peer);
+    assert_eq!(next(&mut told).await, (1011, true));
     // In `open`.
     let mut peer = server.open().await;
     assert_eq!(peer.next_close().await, 1011);
@@ -171,7 +188,7 @@ async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
     drop(peer);
     bystander.text("still there?").await;
     assert_eq!(bystander.next_text().await, "still there?");
-    assert_eq!(server.remote.numbers().panics, 5);
+    assert_eq!(server.remote.numbers().panics, 7);
     drop(bystander);
     server.stop();
 }
