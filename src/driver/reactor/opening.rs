@@ -69,7 +69,7 @@ impl<H: Handler> EventLoop<H> {
     /// Whatever can be done for an unfinished opening.
     pub(super) fn open_on(&mut self, index: usize) {
         let mut buffer = mem::take(&mut self.buffer);
-        // As many as a client needs; who sends a head in more pieces than this waits for the next event.
+        // It ends: a head has a limit, and so has what is thrown away behind a refusal.
         loop {
             match self.opening_step(index, &mut buffer) {
                 Step::GoesOn => {}

@@ -72,5 +72,5 @@ impl<D> Slot<D> {
     }
 }
 
-// With the three words of the wheel, an idle connection is under 230 bytes and the data of an application.
+// With the three words of the wheel, an idle connection is under 256 bytes and the data of an application.
 const _: () = assert!(size_of::<Slot<()>>() <= 216);
