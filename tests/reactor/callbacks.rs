@@ -10,7 +10,11 @@ use framecast::{
     proto::{Admission, Message},
     reactor::{ConnectionId, Reactor},
 };
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use crate::{
     peer::{BINARY, PING, PONG, Peer, REQUEST, TEXT, close, frame},
@@ -122,14 +126,15 @@ async fn every_callback_can_close_itself_and_others_and_each_is_told_once() {
 async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
     let (tell, mut told) = mpsc::unbounded_channel();
     let server = Server::start(move |call, ws| match call {
-        Call::Open if *ws.data() == 0 && ws.remote().numbers().opened > 4 => panic!("as the test wants"),
+        Call::Open if *ws.data() == 0 && ws.remote().numbers().opened > 6 => panic!("as the test wants"),
         Call::Message(text) if text == "panic" => panic!("as the test wants"),
         Call::Message(text) if text == "close" => {
             *ws.data() = 1;
             ws.close(CloseCode::NORMAL, "").expect("open");
         }
+        Call::Message(text) if text == "drain" => while ws.send([7; 1000].as_slice()).is_ok() {},
         Call::Message(text) => drop(ws.send(text.as_str())),
-        Call::Ping => panic!("as the test wants"),
+        Call::Ping | Call::Pong | Call::Drain => panic!("as the test wants"),
         Call::Close(end) => {
             tell.send((end.code.0, end.clean)).expect("the test waits");
             assert_eq!(*ws.data(), 0, "as the test wants");
@@ -137,9 +142,12 @@ async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
         _ => {}
     });
     let mut bystander = server.open().await;
-    for (input, code) in
-        [(frame(TEXT, b"panic"), 1011), (frame(PING, b""), 1011), (frame(TEXT, b"close"), 1000)]
-    {
+    for (input, code) in [
+        (frame(TEXT, b"panic"), 1011),
+        (frame(PING, b""), 1011),
+        (frame(PONG, b""), 1011),
+        (frame(TEXT, b"close"), 1000),
+    ] {
         let mut peer = server.open().await;
         // What follows in the same read is dropped, but the peer's Close is found in it.
         peer.send(&[input, frame(TEXT, b"late"), close(code, "")].concat()).await;
@@ -154,6 +162,19 @@ async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
         drop(peer);
         assert_eq!(next(&mut told).await, (code, true));
     }
+    // In `drain`, once the kernel has taken what was too much.
+    let mut peer = server.open().await;
+    peer.text("drain").await;
+    let payload = loop {
+        match peer.next().await.expect("a Close") {
+            (BINARY, _) => {}
+            (_, payload) => break payload,
+        }
+    };
+    assert_eq!(payload, 1011_u16.to_be_bytes());
+    peer.send(&close(1011, "")).await;
+    drop(peer);
+    assert_eq!(next(&mut told).await, (1011, true));
     // In `open`.
     let mut peer = server.open().await;
     assert_eq!(peer.next_close().await, 1011);
@@ -167,7 +188,7 @@ async fn a_panic_in_any_callback_ends_its_connection_with_1011_and_no_other() {
     drop(peer);
     bystander.text("still there?").await;
     assert_eq!(bystander.next_text().await, "still there?");
-    assert_eq!(server.remote.numbers().panics, 5);
+    assert_eq!(server.remote.numbers().panics, 7);
     drop(bystander);
     server.stop();
 }
@@ -190,7 +211,7 @@ async fn a_stale_id_is_an_error_and_never_the_places_next_owner() {
     });
     drop(server.open().await);
     while server.remote.numbers().connections > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     let mut peer = server.open().await;
     let (stale, new) = next(&mut told).await;
@@ -232,16 +253,14 @@ async fn drain_is_called_once_the_outbox_is_low_and_everything_arrives() {
     let mut drained = false;
     for _ in 0..200 {
         peer.text("more").await;
-        if tokio::time::timeout(Duration::from_millis(300), told.recv()).await.is_err() {
+        if timeout(Duration::from_millis(300), told.recv()).await.is_err() {
             drained = true;
             break;
         }
     }
     assert!(drained, "a peer that does not read holds up what it asks for");
     let mut bytes = 0;
-    while let Ok(Some((opcode, payload))) =
-        tokio::time::timeout(Duration::from_millis(500), peer.next()).await
-    {
+    while let Ok(Some((opcode, payload))) = timeout(Duration::from_millis(500), peer.next()).await {
         assert_eq!((opcode, payload.len()), (BINARY, 100_000));
         bytes += payload.len();
     }
@@ -255,31 +274,76 @@ async fn drain_is_called_once_the_outbox_is_low_and_everything_arrives() {
     server.stop();
 }
 
-/// What one read brought is kept while reading is paused, and nothing is lost or doubled by it
+/// A handler that fills its outbox up whenever it is told that there is room was called without end where `outbox_messages_max`
+/// said no, or where a message did not fit above the low-water mark · catalogue: DS-30
+#[tokio::test]
+async fn drain_is_not_called_again_before_something_was_written() {
+    let many = Config::builder().outbox_messages_max(100);
+    let large = Config::builder().outbox_bytes_max(10_000).outbox_bytes_low(8000);
+    for (config, size) in [(many, 100), (large, 6000)] {
+        let reactor = Reactor::new(config.build().expect("valid"), Endpoint::new());
+        let server = Server::with(reactor, move |call, ws| match call {
+            Call::Message(_) | Call::Drain => while ws.send(vec![7; size].as_slice()).is_ok() {},
+            _ => {}
+        });
+        let mut peer = server.open().await;
+        peer.text("go").await;
+        // Until the kernel's buffers are full.
+        let full = timeout(Duration::from_secs(10), async {
+            let mut turns = 0;
+            while server.remote.numbers().turns != turns {
+                turns = server.remote.numbers().turns;
+                sleep(Duration::from_millis(300)).await;
+            }
+        });
+        full.await.expect("nothing can be done, and the loop goes on");
+        for _ in 0..(20 << 20) / size {
+            assert_eq!(peer.next().await.expect("it goes on").1.len(), size);
+        }
+        drop(peer);
+        server.stop();
+    }
+}
+
+/// What one read brought is kept while reading is paused, and nothing is lost or doubled by it. A pause in `open`, `ping` or
+/// `pong` let one more message through.
 #[tokio::test]
 async fn a_pause_stops_at_the_next_message_and_goes_on_where_it_was() {
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Server::start(move |call, ws| match call {
-        Call::Open => tell.send(format!("open {}", ws.id())).expect("the test waits"),
-        Call::Message(text) => {
-            ws.pause_reading(text == "pause");
-            tell.send(text).expect("the test waits");
+    for (at, pauses) in [
+        (Call::Open, vec![]),
+        (Call::Message("pause".into()), frame(TEXT, b"pause")),
+        (Call::Ping, frame(PING, b"")),
+        (Call::Pong, frame(PONG, b"")),
+    ] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let paused = Mutex::new(None::<ConnectionId>);
+        let pauses_at = at.clone();
+        let server = Server::start(move |call, ws| {
+            let mut paused = paused.lock().expect("no panic");
+            if call == Call::Message("go on".into()) {
+                ws.at(paused.expect("one is")).expect("it is open").pause_reading(false);
+            } else if call == pauses_at && (call != Call::Open || ws.remote().numbers().opened == 2) {
+                ws.pause_reading(true);
+                *paused = Some(ws.id());
+            }
+            let _ = tell.send(call);
+        });
+        let mut other = server.open().await;
+        assert_eq!(next(&mut told).await, Call::Open);
+        let mut peer = Peer::new(TcpStream::connect(server.addr).await.expect("a server"));
+        peer.send(&[REQUEST, &pauses, &frame(TEXT, b"one"), &frame(TEXT, b"two")].concat()).await;
+        assert_eq!(next(&mut told).await, Call::Open);
+        if at != Call::Open {
+            assert_eq!(next(&mut told).await, at);
         }
-        Call::Pong => ws.pause_reading(false),
-        _ => {}
-    });
-    let mut peer = server.open().await;
-    next(&mut told).await;
-    peer.send(
-        &[frame(TEXT, b"one"), frame(TEXT, b"pause"), frame(TEXT, b"two"), frame(TEXT, b"three")].concat(),
-    )
-    .await;
-    assert_eq!(next(&mut told).await, "one");
-    assert_eq!(next(&mut told).await, "pause");
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(told.try_recv().is_err(), "it reads on");
-    drop(peer);
-    server.stop();
+        peer.text("three").await;
+        other.text("go on").await;
+        for text in ["go on", "one", "two", "three"] {
+            assert_eq!(next(&mut told).await, Call::Message(text.into()), "paused in {at:?}");
+        }
+        drop((peer, other));
+        server.stop();
+    }
 }
 
 /// The end is told although the application reads no more · catalogue: FT-02
@@ -295,7 +359,7 @@ async fn a_shutdown_ends_a_connection_that_is_paused() {
     let mut peer = server.open().await;
     peer.send(&[frame(TEXT, b"pause"), frame(TEXT, b"kept"), frame(PING, b"")].concat()).await;
     while server.remote.numbers().turns < 3 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     server.remote.shut_down();
     let code = loop {

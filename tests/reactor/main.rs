@@ -1,6 +1,7 @@
 //! What only the reactor has: callbacks that reach others, ids, `Remote`, threads, TLS by rustls' own buffers.
 
 mod callbacks;
+mod clock;
 #[path = "../support/peer.rs"]
 mod peer;
 mod remote;

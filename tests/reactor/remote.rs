@@ -12,11 +12,11 @@ use framecast::{
     proto::Message,
     reactor::{ConnectionId, Handler, Reactor},
 };
-use tokio::sync::mpsc;
+use tokio::{net::TcpStream, sync::mpsc};
 
 use crate::{
-    peer::{TEXT, close, frame},
-    support::{Call, Server, next},
+    peer::{Peer, REQUEST, TEXT, close, frame},
+    support::{Call, Server, narrow, next},
 };
 
 /// catalogue: RT-22
@@ -201,4 +201,61 @@ fn a_loop_that_cannot_begin_ends_them_all() {
         })
     }));
     assert!(ran.is_err(), "the panic goes on");
+}
+
+/// What waits for a loop is answered however the loop ends, be it before it began, and whatever the answer does · catalogue: FT-60
+#[tokio::test]
+async fn what_waits_for_a_loop_that_never_runs_is_told_that_it_is_over() {
+    let (tell_id, mut ids) = mpsc::unbounded_channel();
+    let other = Server::start(move |call, ws| {
+        if call == Call::Open {
+            tell_id.send(ws.id()).expect("the test waits");
+        }
+    });
+    let peer = other.open().await;
+    // It names a place in the first loop of any reactor.
+    let id = next(&mut ids).await;
+    for run in [true, false] {
+        let bound = Reactor::new(Config::default(), Endpoint::new()).bind("127.0.0.1:0").expect("a port");
+        let (remote, (tell, mut told)) = (bound.remote(), mpsc::unbounded_channel());
+        remote.stats(id, |_| panic!("as the test wants")).expect("there is room");
+        remote
+            .stats(id, move |stats| tell.send(stats.is_none()).expect("the test waits"))
+            .expect("there is room");
+        if run {
+            let make = |_| -> Nothing { panic!("as the test wants") };
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bound.run(make)));
+            assert!(ran.is_err(), "the panic goes on");
+        } else {
+            drop(bound);
+        }
+        assert_eq!(told.try_recv(), Ok(true));
+        assert_eq!(remote.numbers().panics, 1);
+        assert_eq!(remote.send(id, Message::text("late")), Err(SendError::Closed));
+    }
+    drop(peer);
+    other.stop();
+}
+
+/// One whose 101 was on its way when the others were told was never told · RFC 6455 §7.4.1 · catalogue: FT-40, HS-79
+#[tokio::test]
+async fn a_connection_that_opens_during_a_shutdown_is_told_1001() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::start(move |call, _| {
+        if let Call::Close(end) = call {
+            tell.send((end.code.0, end.clean)).expect("the test waits");
+        }
+    });
+    let mut peer = Peer::new(narrow(server.addr).await);
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long ");
+    peer.send(request.as_bytes()).await;
+    peer.stream.readable().await.expect("some of the answer");
+    server.remote.shut_down();
+    while TcpStream::connect(server.addr).await.is_ok() {}
+    assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(peer.next_close().await, 1001);
+    peer.send(&close(1001, "")).await;
+    assert_eq!(next(&mut told).await, (1001, true));
+    drop(peer);
+    server.stop();
 }

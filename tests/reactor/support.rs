@@ -12,7 +12,13 @@ use framecast::{
     handshake::{Request, Response},
     reactor::{Handler, Reactor, Received, Remote, WebSocket},
 };
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use http::StatusCode;
+use socket2::SockRef;
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
 
 use crate::peer::{Peer, watchdog};
 
@@ -36,7 +42,15 @@ impl Handler for Scripted {
 
     fn upgrade(&mut self, request: &Request, _: SocketAddr) -> Result<(Response, u32), Refusal> {
         assert_ne!(request.path(), "/panic", "as the test wants");
-        Ok((request.accept(), 0))
+        if request.path() == "/slow" {
+            thread::sleep(SLOW);
+            return Err(Refusal::new(StatusCode::NOT_FOUND));
+        }
+        let response = request.accept();
+        if request.path() == "/long" {
+            return Ok((response.header("x-long", "x".repeat(60_000)).expect("a header"), 0));
+        }
+        Ok((response, 0))
     }
 
     fn open(&mut self, ws: &mut WebSocket<'_, u32>) {
@@ -63,6 +77,9 @@ impl Handler for Scripted {
         (self.0)(Call::Close(end), ws);
     }
 }
+
+/// What `upgrade` takes for `/slow`, which it refuses; `/long` gets a long answer, `/panic` none.
+pub(crate) const SLOW: Duration = Duration::from_millis(600);
 
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
@@ -96,6 +113,15 @@ impl Server {
         self.remote.shut_down();
         self.running.join().expect("no panic").expect("no error");
     }
+}
+
+/// A connection of TCP that takes little that is not read: less than the answer for `/long`.
+pub(crate) async fn narrow(addr: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // Small segments keep the kernel's buffer at the server's end small, too.
+    SockRef::from(&socket).set_tcp_mss(536).expect("a socket");
+    socket.set_recv_buffer_size(4 << 10).expect("a socket");
+    socket.connect(addr).await.expect("a server")
 }
 
 /// The next of what a callback has told the test.

@@ -17,13 +17,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::mpsc,
-    time::Instant,
+    time::{Instant, sleep},
 };
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    peer::{BINARY, Peer, TEXT, close, frame},
-    support::{Call, Server, next},
+    peer::{BINARY, Peer, REQUEST, TEXT, close, frame},
+    support::{Call, Server, narrow, next},
 };
 
 fn certified() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
@@ -65,7 +65,10 @@ fn echo(config: Config, tls: Arc<ServerConfig>) -> (Server, mpsc::UnboundedRecei
 }
 
 async fn connect(server: &Server, client: Arc<ClientConfig>) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let tcp = TcpStream::connect(server.addr).await.expect("a server");
+    over_tls(TcpStream::connect(server.addr).await.expect("a server"), client).await
+}
+
+async fn over_tls(tcp: TcpStream, client: Arc<ClientConfig>) -> tokio_rustls::client::TlsStream<TcpStream> {
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(client).connect(name, tcp).await.expect("TLS")
 }
@@ -113,6 +116,56 @@ async fn close_notify_ends_it_and_an_end_without_it_is_told_as_1006_with_half_a_
     let (clean, cause) = next(&mut told).await;
     assert!(!clean && matches!(cause, Cause::Eof | Cause::Transport(_)), "{cause:?}");
     drop(peer);
+    server.stop();
+}
+
+/// A 101 that rustls took whole while the socket was full was not known to be out, and the connection never open
+/// · catalogue: HS-79
+#[tokio::test]
+async fn a_101_that_the_socket_does_not_take_at_once_opens_the_connection_when_it_is_out() {
+    let (tls, client) = certified();
+    let (server, _told) = echo(Config::default(), tls);
+    let mut peer = Peer::new(over_tls(narrow(server.addr).await, client).await);
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long ");
+    peer.send(request.as_bytes()).await;
+    assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+    peer.text("open").await;
+    assert_eq!(peer.next_text().await, "open");
+    drop(peer);
+    server.stop();
+}
+
+/// They were told nothing, as the answer cannot leave before TLS' handshake is done · catalogue: HS-53, V-83
+#[tokio::test]
+async fn who_is_refused_before_its_tls_is_done_is_told_503_behind_it() {
+    let (tls, client) = certified();
+    let config = Config::builder().connections_max(Some(1)).handshake_within(Duration::from_secs(1));
+    let (server, _told) = echo(config.build().expect("valid"), tls);
+    let unavailable = async |tcp: TcpStream| {
+        let mut refused = Peer::new(over_tls(tcp, client.clone()).await);
+        refused.send(REQUEST).await;
+        let head = refused.head().await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 503 ") && head.contains("\r\nretry-after: "), "{head}");
+        let mut rest = Vec::new();
+        refused.stream.read_to_end(&mut rest).await.expect("close_notify, or rustls would say so");
+    };
+    let tcp = async || TcpStream::connect(server.addr).await.expect("a server");
+    let holder = Peer::open(connect(&server, client.clone()).await).await;
+    unavailable(tcp().await).await;
+    // Who does not go on with TLS has the handshake's time, and no more.
+    let started = Instant::now();
+    assert_eq!(Peer::new(tcp().await).rest().await, b"");
+    assert!((990..3000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    drop(holder);
+    while server.remote.numbers().connections > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let early = tcp().await;
+    // There was room for the one, and then no more: it has been taken in.
+    unavailable(tcp().await).await;
+    server.remote.shut_down();
+    while TcpStream::connect(server.addr).await.is_ok() {}
+    unavailable(early).await;
     server.stop();
 }
 

@@ -141,7 +141,8 @@ impl<H: Handler> EventLoop<H> {
             }
             return;
         }
-        let deadline = self.world.now + self.world.config.handshake_within;
+        // Not the turn's time, which callbacks may have used up.
+        let deadline = Instant::now() + self.world.config.handshake_within;
         let handshake = ServerHandshake::new(&self.world.config, self.accepting.endpoint.clone());
         let opening = Opening { peer, deadline, stage: Stage::Reading(handshake) };
         self.world.slots.insert(Slot {

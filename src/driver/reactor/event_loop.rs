@@ -3,7 +3,7 @@
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use super::{
     accept::Accepting,
     handler::Handler,
     members::Members,
-    remote::{Command, Mailbox, SLOW_TURN, add},
+    remote::{Command, Owned, SLOW_TURN, add},
     slot::{Key, Phase, Slot},
     websocket::WebSocket,
     wheel::Wheel,
@@ -36,14 +36,16 @@ pub(super) struct EventLoop<H: Handler> {
     /// Who has more to read than one turn's share.
     pub(super) again: Vec<Key>,
     pub(super) accepting: Accepting,
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Owned,
     topics: Option<Topics>,
     /// Our part of them,
     shard: Option<Box<Shard<Key>>>,
     /// which has more to do than one turn's share.
     shard_has_more: bool,
     /// By when the last are cut, once we are shutting down.
-    stops_by: Option<Instant>,
+    pub(super) stops_by: Option<Instant>,
+    /// Events since the clocks were looked at.
+    unfired: usize,
     /// Used anew each turn.
     scratch: Scratch,
 }
@@ -61,7 +63,7 @@ impl<H: Handler> EventLoop<H> {
         handler: H,
         world: World<H::Data>,
         accepting: Accepting,
-        mailbox: Arc<Mailbox>,
+        mailbox: Owned,
     ) -> Self {
         let wheel = Wheel::new(world.now, world.slots.capacity());
         Self {
@@ -78,13 +80,14 @@ impl<H: Handler> EventLoop<H> {
             shard: None,
             shard_has_more: false,
             stops_by: None,
+            unfired: 0,
             scratch: Scratch::default(),
         }
     }
 
     /// Takes part in `topics`.
     pub(super) fn with_topics(mut self, topics: Option<&Topics>) -> Self {
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.mailbox.0.clone();
         self.topics = topics.cloned();
         self.shard = topics.map(|topics| {
             let inbox = topics.attach(Box::new(move || mailbox.wake()));
@@ -109,7 +112,11 @@ impl<H: Handler> EventLoop<H> {
         let mut now = Instant::now();
         loop {
             match self.poll.poll(&mut events, self.patience(now)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    // Time has passed: who is signalled often would begin anew each time, and never come to its clocks.
+                    now = Instant::now();
+                    continue;
+                }
                 polled => polled?,
             }
             if let Some(shard) = &self.shard {
@@ -145,8 +152,10 @@ impl<H: Handler> EventLoop<H> {
         let mut commands = false;
         // Who is to go on was here before those who are ready now.
         self.go_on();
-        for (at, event) in events.iter().enumerate() {
-            if at % EVENTS_A_GLANCE == EVENTS_A_GLANCE - 1 {
+        let mut seen = 0;
+        for event in events {
+            seen += 1;
+            if seen % EVENTS_A_GLANCE == 0 {
                 self.world.now = Instant::now();
             }
             match event.token() {
@@ -161,7 +170,13 @@ impl<H: Handler> EventLoop<H> {
         if accept {
             self.accept()?;
         }
-        self.fire();
+        // There may be others whose pong or request lies unread, and nobody is late before we have looked. Those who were ready at
+        // the first look have all had theirs after as many events as there are connections.
+        self.unfired += seen;
+        if seen < EVENTS || self.unfired > self.world.slots.len() {
+            self.unfired = 0;
+            self.fire();
+        }
         self.settle_dirty();
         self.publish();
         Ok(())
@@ -289,7 +304,7 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         let config = &self.world.config;
-        self.stops_by = Some(self.world.now + config.close_within + config.linger_within);
+        self.stops_by = Some(Instant::now() + config.close_within + config.linger_within);
         // Whoever the kernel has accepted for us is told, too.
         self.refuse_backlog();
         let all: Vec<usize> = self.world.slots.iter().map(|(index, _)| index).collect();

@@ -68,7 +68,9 @@ pub trait Handler {
         let _ = (ws, payload);
     }
 
-    /// The outbox was above its low-water mark or full, and is no more.
+    /// The outbox was above its low-water mark or full, and is no more; after a [`SendError::Full`] something was written since.
+    ///
+    /// [`SendError::Full`]: crate::SendError::Full
     fn drain(&mut self, ws: &mut WebSocket<'_, Self::Data>) {
         let _ = ws;
     }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Names a connection of a [`Reactor`](super::Reactor), for as long as it lives and ever after: no other one is given the same
-/// name, so a stale one is an error and never somebody else.
+/// Names a connection of one [`Reactor`](super::Reactor), for as long as it lives and ever after: no other one of that reactor is
+/// given the same name, so a stale one is an error and never somebody else. Another reactor gives the same names to its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
     pub(super) serial: u64,

@@ -14,11 +14,13 @@ use super::{
     handler::Handler,
     remote::add,
     slot::{Key, Phase, Slot},
+    stream::Stream,
+    turn::{hold, is_paused},
 };
 use crate::{
     driver::admission::{retry_after_seconds, seed},
     handshake::{Refusal, Request, ServerHandshake},
-    proto::{Connection, DeflateTerms, Role},
+    proto::{CloseCode, Connection, DeflateTerms, Role},
 };
 
 /// What is needed until a connection is open, in a box that goes then.
@@ -33,6 +35,8 @@ pub(super) struct Opening {
 #[derive(Debug)]
 pub(super) enum Stage {
     Reading(ServerHandshake),
+    /// There is no room for it. TLS can not say so before its own handshake is done.
+    Unwanted,
     /// The 101 is on its way: what came behind the request waits.
     Accepting {
         answer: Vec<u8>,
@@ -65,7 +69,7 @@ impl<H: Handler> EventLoop<H> {
     /// Whatever can be done for an unfinished opening.
     pub(super) fn open_on(&mut self, index: usize) {
         let mut buffer = mem::take(&mut self.buffer);
-        // As many as a client needs; who sends a head in more pieces than this waits for the next event.
+        // It ends: a head has a limit, and so has what is thrown away behind a refusal.
         loop {
             match self.opening_step(index, &mut buffer) {
                 Step::GoesOn => {}
@@ -101,32 +105,24 @@ impl<H: Handler> EventLoop<H> {
                     Err(error) => self.refuse(index, &error.refusal()),
                 }
             }
-            Stage::Accepting { answer, early, deflate } => match stream.write(&[io::IoSlice::new(answer)]) {
-                Ok(written) if written == answer.len() => {
-                    if let Err(error) = stream.flush()
-                        && error.kind() != io::ErrorKind::WouldBlock
-                    {
-                        return Step::Gone;
-                    }
-                    let (early, deflate) = (mem::take(early), *deflate);
-                    buffer[..early.len()].copy_from_slice(&early);
-                    self.make_open(index, deflate);
-                    Step::Opened(0, early.len())
+            Stage::Unwanted => {
+                if let Err(error) = stream.shake_hands() {
+                    return waits_or_gone(&error);
                 }
-                Ok(written) => {
-                    answer.drain(..written);
-                    Step::GoesOn
+                let seconds = retry_after_seconds(&mut self.world.outbound.masks);
+                self.refuse(index, &Refusal::unavailable(seconds))
+            }
+            Stage::Accepting { answer, early, deflate } => {
+                if let Err(error) = write_out(stream, answer) {
+                    return waits_or_gone(&error);
                 }
-                Err(error) => waits_or_gone(&error),
-            },
+                let (early, deflate) = (mem::take(early), *deflate);
+                buffer[..early.len()].copy_from_slice(&early);
+                self.make_open(index, deflate);
+                Step::Opened(0, early.len())
+            }
             Stage::Refusing { answer } => {
-                while !answer.is_empty() {
-                    match stream.write(&[io::IoSlice::new(answer)]) {
-                        Ok(written) => drop(answer.drain(..written)),
-                        Err(error) => return waits_or_gone(&error),
-                    }
-                }
-                if let Err(error) = stream.flush().and_then(|()| stream.shut_write()) {
+                if let Err(error) = write_out(stream, answer).and_then(|()| stream.shut_write()) {
                     return waits_or_gone(&error);
                 }
                 opening.stage = Stage::Lingering { left: self.world.config.linger_bytes_max as usize };
@@ -173,12 +169,11 @@ impl<H: Handler> EventLoop<H> {
         };
         *place = data;
         let mut answer = response.encode();
-        match stream.write(&[io::IoSlice::new(&answer)]) {
-            Ok(written) if written == answer.len() && stream.flush().is_ok() => {
+        match write_out(stream, &mut answer) {
+            Ok(()) => {
                 self.make_open(index, response.deflate());
                 return Step::Opened(used, bytes);
             }
-            Ok(written) => drop(answer.drain(..written)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Step::Gone,
         }
@@ -207,7 +202,13 @@ impl<H: Handler> EventLoop<H> {
     fn opened(&mut self, index: usize, from: usize, to: usize) {
         self.world.active = index;
         self.call(index, |handler, ws| handler.open(ws));
-        if from < to {
+        if self.stops_by.is_some() {
+            // Its 101 was on the way when the others were told.
+            let _ = self.world.close(index, CloseCode::AWAY, "");
+        }
+        if from < to && is_paused(&mut self.world, index) {
+            hold(&mut self.world, index, None, &self.buffer[from..to]);
+        } else if from < to {
             let mut buffer = mem::take(&mut self.buffer);
             self.feed(index, &mut buffer[from..to]);
             self.buffer = buffer;
@@ -220,7 +221,7 @@ impl<H: Handler> EventLoop<H> {
     /// Answers with a refusal, unless an answer is out.
     fn refuse(&mut self, index: usize, refusal: &Refusal) -> Step {
         add(&self.mailbox.counts.refused, 1);
-        let by = self.world.now + self.world.config.linger_within;
+        let by = Instant::now() + self.world.config.linger_within;
         let Some(Slot { phase: Phase::Opening(opening), .. }) = self.world.slots.get_mut(index) else {
             return Step::Gone;
         };
@@ -232,10 +233,11 @@ impl<H: Handler> EventLoop<H> {
 
     /// Refuses with 503, whatever was asked for, if nothing was answered.
     pub(super) fn refuse_unavailable(&mut self, index: usize) {
-        let Some(Slot { phase: Phase::Opening(opening), .. }) = self.world.slots.get(index) else { return };
+        let Some(Slot { phase: Phase::Opening(opening), .. }) = self.world.slots.get_mut(index) else {
+            return;
+        };
         if matches!(opening.stage, Stage::Reading(_)) {
-            let seconds = retry_after_seconds(&mut self.world.outbound.masks);
-            self.refuse(index, &Refusal::unavailable(seconds));
+            opening.stage = Stage::Unwanted;
             self.open_on(index);
         }
     }
@@ -256,6 +258,15 @@ impl<H: Handler> EventLoop<H> {
             _ => self.remove(index),
         }
     }
+}
+
+/// Writes what is left of an answer. TLS may have taken all of it, and not have written it.
+fn write_out(stream: &mut Stream, answer: &mut Vec<u8>) -> io::Result<()> {
+    while !answer.is_empty() {
+        let written = stream.write(&[io::IoSlice::new(answer)])?;
+        answer.drain(..written);
+    }
+    stream.flush()
 }
 
 fn waits_or_gone(error: &io::Error) -> Step {

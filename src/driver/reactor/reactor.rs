@@ -16,7 +16,7 @@ use super::{
     accept::Accepting,
     event_loop::{EventLoop, LISTENER, WAKER},
     handler::Handler,
-    remote::{Mailbox, Remote},
+    remote::{Mailbox, Owned, Remote},
     world::{NOBODY, World},
 };
 use crate::{
@@ -109,8 +109,8 @@ impl Reactor {
         self
     }
 
-    /// Speaks TLS on every connection. Its handshake is part of the opening one's time; tell the [`Endpoint`] that it is
-    /// [`secure`](Endpoint::secure).
+    /// Speaks TLS on every connection. Its handshake is part of the opening one's time, and comes first for those too that are told
+    /// 503, for want of room or in a shutdown; tell the [`Endpoint`] that it is [`secure`](Endpoint::secure).
     #[cfg(feature = "reactor-tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
@@ -144,7 +144,7 @@ impl Reactor {
             sockets.push(self.bind_one(addr, true)?);
         }
         let loops: Vec<_> = sockets.into_iter().map(Ready::new).collect::<io::Result<_>>()?;
-        let mailboxes = loops.iter().map(|ready| ready.mailbox.clone()).collect();
+        let mailboxes = loops.iter().map(|ready| ready.mailbox.0.clone()).collect();
         let (connections_max, handshakes_max) = counts(&self.config);
         let remote = Remote::new(mailboxes, connections_max);
         // Each loop has its share of what may be unfinished, and the oldest of a loop is cut.
@@ -183,14 +183,14 @@ pub struct Bound {
 struct Ready {
     poll: Poll,
     listener: TcpListener,
-    mailbox: Arc<Mailbox>,
+    mailbox: Owned,
 }
 
 impl Ready {
     fn new(mut listener: TcpListener) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?));
+        let mailbox = Owned(Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?)));
         Ok(Self { poll, listener, mailbox })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -171,6 +173,24 @@ impl fmt::Debug for Mailbox {
     }
 }
 
+/// The mailbox in the hands of its loop, or of who is to run it: however that goes away, what waits is answered.
+#[derive(Debug)]
+pub(super) struct Owned(pub(super) Arc<Mailbox>);
+
+impl Deref for Owned {
+    type Target = Mailbox;
+
+    fn deref(&self) -> &Mailbox {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Mailbox {
     pub(super) fn new(waker: Waker) -> Self {
         Self { queue: Mutex::default(), waker, counts: Counts::default() }
@@ -219,10 +239,14 @@ impl Mailbox {
         let left = std::mem::take(&mut queue.commands);
         drop(queue);
         for command in left {
-            match command {
+            // `then` is somebody's code, and the others' are to be called too.
+            let told = catch_unwind(AssertUnwindSafe(|| match command {
                 Command::Send { then: Some(then), .. } => then(Err(SendError::Closed)),
                 Command::Stats { then, .. } => then(None),
                 _ => {}
+            }));
+            if told.is_err() {
+                add(&self.counts.panics, 1);
             }
         }
     }

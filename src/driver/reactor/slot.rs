@@ -48,6 +48,8 @@ pub(super) struct Flags {
     pub(super) above: bool,
     /// Messages of its topics wait for its outbox to be empty.
     pub(super) behind: bool,
+    /// It was full, and nothing was written since: `drain` could do nothing.
+    pub(super) full: bool,
     /// It waits for its turn at the loop's end,
     pub(super) dirty: bool,
     /// or in the loop's next one, to read on.
@@ -77,5 +79,5 @@ impl<D> Slot<D> {
     }
 }
 
-// With the three words of the wheel, an idle connection is under 240 bytes and the data of an application.
+// With the three words of the wheel, an idle connection is under 256 bytes and the data of an application.
 const _: () = assert!(size_of::<Slot<()>>() <= 224);

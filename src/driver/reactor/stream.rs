@@ -49,6 +49,20 @@ impl Stream {
         retried(|| self.tcp.read(buffer))
     }
 
+    /// Goes on with TLS' handshake, if it is not done.
+    ///
+    /// # Errors
+    /// `WouldBlock` until it is; whatever ends it.
+    pub(super) fn shake_hands(&mut self) -> io::Result<()> {
+        #[cfg(feature = "reactor-tls")]
+        if let Some(tls) = &mut self.tls {
+            while tls.is_handshaking() {
+                receive_tls(tls, &mut self.tcp)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a read that is shorter than its buffer, or a write that is shorter than its bytes, says that there is no more to be had
     /// for now. With TLS it speaks of rustls' buffers.
     #[inline]
@@ -142,22 +156,31 @@ fn read_tls(tls: &mut rustls::ServerConnection, tcp: &mut TcpStream, buffer: &mu
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return read,
         }
-        let read = retried(|| tls.read_tls(tcp))?;
-        if let Err(error) = tls.process_new_packets() {
-            // The alert says why, if it can.
-            let _ = flush_tls(tls, tcp);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-        }
-        if tls.wants_write() {
-            match flush_tls(tls, tcp) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
-        }
-        if read == 0 && tls.is_handshaking() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        receive_tls(tls, tcp)?;
+    }
+}
+
+/// Reads once what is TLS' own, and answers it; what it could not write before, too.
+#[cfg(feature = "reactor-tls")]
+fn receive_tls(tls: &mut rustls::ServerConnection, tcp: &mut TcpStream) -> io::Result<()> {
+    let read = retried(|| tls.read_tls(tcp));
+    if read.is_ok()
+        && let Err(error) = tls.process_new_packets()
+    {
+        // The alert says why, if it can.
+        let _ = flush_tls(tls, tcp);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+    }
+    if tls.wants_write() {
+        match flush_tls(tls, tcp) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
         }
     }
+    if read? == 0 && tls.is_handshaking() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
 }
 
 #[cfg(feature = "reactor-tls")]

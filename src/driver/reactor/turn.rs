@@ -3,6 +3,7 @@
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
 };
 
 use super::{
@@ -64,7 +65,8 @@ impl<H: Handler> EventLoop<H> {
                 }
                 Read::NotNow => {
                     // Nobody will read what came before.
-                    if let (Some(kind), true) = (flags.write_failed, flags.paused) {
+                    let never = flags.paused || connection.want() == Want::StopReading;
+                    if let (Some(kind), true) = (flags.write_failed, never) {
                         connection.handle_transport_error(kind);
                         flags.eof = true;
                     }
@@ -118,12 +120,17 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn feed(&mut self, index: usize, input: &mut [u8]) {
         let mut left = input.len();
         loop {
+            let before = left;
             let from = input.len() - left;
             let rest = &mut input[from..];
             if catch_unwind(AssertUnwindSafe(|| self.feed_some(index, rest, &mut left))).is_ok() {
                 return;
             }
             self.panicked(index);
+            // No callback's, then: it would panic again.
+            if left == before {
+                return;
+            }
         }
     }
 
@@ -143,6 +150,10 @@ impl<H: Handler> EventLoop<H> {
                 Some(Event::Binary(payload)) => Received::Binary(payload),
                 Some(other) => {
                     tell(handler, world, index, other);
+                    if is_paused(world, index) {
+                        *left = 0;
+                        return hold(world, index, None, input);
+                    }
                     if input.is_empty() {
                         return;
                     }
@@ -174,7 +185,6 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn settle_rest(&mut self, index: usize, all_out: bool) {
-        let now = self.world.now;
         let Some(Slot { phase: Phase::Open(connection), stream, flags, end, held, .. }) =
             self.world.slots.get_mut(index)
         else {
@@ -188,7 +198,7 @@ impl<H: Handler> EventLoop<H> {
         if connection.state() != State::Open {
             if all_out && connection.want() == Want::ShutdownWrite {
                 match stream.shut_write() {
-                    Ok(()) => connection.write_is_shut(now),
+                    Ok(()) => connection.write_is_shut(Instant::now()),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => connection.handle_transport_error(error.kind()),
                 }
@@ -228,7 +238,8 @@ impl<H: Handler> EventLoop<H> {
             flags.behind = false;
             member.iter().for_each(Member::drained);
         }
-        if flags.above && connection.state() == State::Open && connection.stats().queued_bytes <= low {
+        let drained = !flags.full && connection.has_room(0) && connection.stats().queued_bytes <= low;
+        if flags.above && drained && connection.state() == State::Open {
             flags.above = false;
             self.call(index, |handler, ws| handler.drain(ws));
             // What it sends is looked at in the next turn: a peer that takes everything at once holds up nobody.
@@ -324,6 +335,16 @@ fn makes_room<D>(world: &mut World<D>, index: usize, message: &Received<'_>) -> 
         || connection.has_room(message.as_bytes().len())
 }
 
+/// Whether the application wants nothing more for now, which holds until the end is known.
+pub(super) fn is_paused<D>(world: &mut World<D>, index: usize) -> bool {
+    match world.slots.get_mut(index) {
+        Some(Slot { phase: Phase::Open(connection), flags, .. }) => {
+            flags.paused && connection.state() == State::Open
+        }
+        _ => false,
+    }
+}
+
 /// Whether the next message can be handed over: nobody asked for a pause, and what waits can be written, but for little.
 #[cold]
 fn may_go_on<D>(world: &mut World<D>, index: usize) -> bool {
@@ -339,7 +360,7 @@ fn may_go_on<D>(world: &mut World<D>, index: usize) -> bool {
 }
 
 #[cold]
-fn hold<D>(world: &mut World<D>, index: usize, message: Option<Message>, rest: &[u8]) {
+pub(super) fn hold<D>(world: &mut World<D>, index: usize, message: Option<Message>, rest: &[u8]) {
     if let Some(slot) = world.slots.get_mut(index) {
         slot.held = Some(Box::new(Held { message, rest: rest.to_vec() }));
     }
@@ -362,6 +383,7 @@ pub(super) fn flush<D>(world: &mut World<D>, index: usize) -> bool {
         match stream.write(&slices) {
             Ok(written) => {
                 transmit.wrote(written);
+                flags.full = false;
                 // The socket is full, and will say when it is no more.
                 if written < offered && stream.is_plain() {
                     return false;

@@ -61,6 +61,7 @@ impl<D> World<D> {
         let sent = connection.send_with(message, compression, &mut self.outbound);
         if matches!(sent, Ok(Admission::Above) | Err(SendError::Full)) {
             slot.flags.above = true;
+            slot.flags.full |= sent.is_err();
         }
         if index != self.active {
             self.touch(index);
@@ -69,7 +70,8 @@ impl<D> World<D> {
     }
 
     pub(super) fn close(&mut self, index: usize, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        let now = self.now;
+        // Not the turn's: a callback may have taken longer than the peer has for its answer.
+        let now = Instant::now();
         self.connection(index).ok_or(SendError::Closed)?.close(now, code, reason)?;
         self.touch(index);
         Ok(())

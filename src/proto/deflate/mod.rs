@@ -24,6 +24,7 @@ pub(super) use deflater::{Deflater, Deflaters};
 pub(super) use inflater::{Inflater, Inflaters};
 
 /// Why a message cannot be inflated.
+#[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is inflated"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InflateError {
     /// It is no DEFLATE data, or ends inside a block.

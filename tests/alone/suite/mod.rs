@@ -9,6 +9,7 @@ mod peer;
 #[allow(dead_code, reason = "the engines' suite needs more of it")]
 #[path = "../../engines/suite/server.rs"]
 mod server;
+mod signals;
 
 use std::time::Duration;
 

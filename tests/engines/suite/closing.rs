@@ -135,6 +135,21 @@ async fn a_close_that_is_not_answered_ends_in_time() {
     assert_eq!((told(&end), &end.cause), ((1006, "", Initiator::Local, false), &Cause::CloseUnanswered));
 }
 
+/// The peer's time begins with our Close. What the application did before it counted on the reactor, so that a slow handler
+/// left the peer none · catalogue: CL-30, FT-62
+#[tokio::test]
+async fn a_close_by_a_slow_handler_gives_the_peer_its_whole_time() {
+    let server = Server::with_config(closing_soon());
+    for (last, code) in [("close", 4242), ("panic", 1011)] {
+        let mut peer = server.open().await;
+        peer.send(&[frame(TEXT, b"sleep 600"), frame(TEXT, last.as_bytes())].concat()).await;
+        assert_eq!(peer.next_close().await, code);
+        let closed = Instant::now();
+        assert_eq!(peer.rest().await, b"");
+        assert!((200..2400).contains(&closed.elapsed().as_millis()), "{last}: {:?}", closed.elapsed());
+    }
+}
+
 /// The deadline is absolute · catalogue: CL-33
 #[tokio::test]
 async fn bytes_that_drip_in_after_our_close_do_not_put_off_the_end() {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use framecast::{Config, proto::Cause};
+use framecast::{Config, Initiator, proto::Cause};
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use super::{
-    peer::{PING, PONG, Peer, TEXT, close, frame},
-    server::Server,
+    peer::{BINARY, PING, PONG, Peer, TEXT, close, frame},
+    server::{Server, told},
 };
 
 /// A handler that takes its time is nobody's fault but ours: nobody is cut for what came meanwhile · catalogue: FT-11, FT-62
@@ -54,6 +54,32 @@ async fn what_came_before_a_failed_write_is_received() {
         let (count, end) = server.end().await;
         assert!(count == 2 || matches!(end.cause, Cause::Transport(_)), "{count}: {end}");
     }
+}
+
+/// Who was read far enough behind its Close, and then goes by RST, is not waited for: the reactor went round and round until
+/// the deadline · catalogue: FT-02, CL-34
+#[tokio::test]
+async fn a_reset_while_nothing_is_read_any_more_ends_it_at_once() {
+    const MESSAGE: usize = 1_000_000;
+    const MUCH: usize = 64 << 20;
+    let long = Duration::from_secs(60);
+    let config = Config::builder().outbox_bytes_max(MUCH).outbox_bytes_low(MUCH).linger_bytes_max(10_000);
+    let config = config.close_within(long).write_stall_after(long).ping_every(None).build().expect("valid");
+    let mut server = Server::with_config(config);
+    let mut peer = server.open().await;
+    // More than the kernel takes of the echoes, so that our Close waits behind them.
+    for _ in 0..20 {
+        peer.send(&frame(BINARY, &[0; MESSAGE])).await;
+    }
+    peer.send(&close(4000, "")).await;
+    let flood = async {
+        let wait = Duration::from_millis(500);
+        while timeout(wait, peer.stream.write(&[0; 10_000])).await.is_ok_and(|sent| sent.is_ok()) {}
+    };
+    timeout(Duration::from_secs(10), flood).await.expect("reading stops some time");
+    peer.reset();
+    let (count, end) = server.end().await;
+    assert_eq!((count, told(&end)), (20, (4000, "", Initiator::Peer, false)));
 }
 
 /// TCP's urgent data wakes up whoever waits to read, and then there is nothing to be read: an urgent byte is no byte of the
