@@ -227,7 +227,7 @@ impl Giving<'_> {
                     entered.not_before = entered.terms.every.map(|every| self.now + every);
                     self.outlet.send(&publication.message)
                 }
-                What::Gap(gap) => match (self.settings.tell_gap)(gap) {
+                What::Gap(gap) => match self.settings.tell_gap(gap) {
                     Some(message) => self.outlet.send(&PreparedMessage::new(message)),
                     None => continue,
                 },
@@ -272,6 +272,9 @@ impl Giving<'_> {
 
     /// Lets something of this turn wait, or be lost.
     fn wait(&mut self, given: u32, subscription: u32) {
+        if self.waiting.closing {
+            return self.tally(given, |tally| tally.dropped += 1);
+        }
         let subscription = if subscription == EVERYBODY { self.everybody() } else { subscription };
         let publication = match self.turn.given[given as usize].publication() {
             Some(publication) => publication.clone(),

@@ -67,6 +67,10 @@ impl History {
         if limits.messages == 0 || limits.age.is_zero() {
             return;
         }
+        if self.kept.back().is_some_and(|(_, last)| !follows(publication, last)) {
+            // Given its place by somebody else, from whom something was lost: what is behind a hole can't be recovered.
+            self.clear();
+        }
         self.bytes += publication.payload_len();
         self.kept.push_back((now, publication.clone()));
         while self.kept.len() > limits.messages || self.bytes > limits.bytes {
@@ -99,6 +103,10 @@ impl History {
         self.kept.iter().map(|(_, publication)| publication)
     }
 
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     fn forget_old(&mut self, now: Instant, limits: &HistoryLimits) {
         while self.kept.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > limits.age) {
             self.forget_oldest();
@@ -110,4 +118,9 @@ impl History {
             self.bytes -= publication.payload_len();
         }
     }
+}
+
+fn follows(publication: &Publication, last: &Publication) -> bool {
+    let (this, last) = (publication.position(), last.position());
+    this.epoch == last.epoch && this.offset == last.offset + 1
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -152,6 +153,7 @@ impl Publishing {
     }
 
     /// Calls `then` once every shard has counted, on the thread of the last one, or here; it must not wait.
+    /// A panic in it ends with it, and is reported by the panic hook alone.
     pub fn then(self, then: impl FnOnce(Published) + Send + 'static) {
         self.0.outcome.then(Box::new(then));
     }
@@ -231,7 +233,10 @@ impl Outcome {
         let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (waiter, self.get()) {
             (Some(Waiter::Task(waker)), _) => waker.wake(),
-            (Some(Waiter::Callback(then)), Some(published)) => then(published),
+            (Some(Waiter::Callback(then)), Some(published)) => {
+                // On a thread that many depend on: a panic in it is nobody else's.
+                let _ = catch_unwind(AssertUnwindSafe(|| then(published)));
+            }
             _ => {}
         }
     }

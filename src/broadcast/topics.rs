@@ -4,6 +4,7 @@ use std::{
     any::Any,
     fmt,
     hash::{BuildHasher, RandomState},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -70,7 +71,7 @@ pub(super) struct Settings {
     topics_max: usize,
     history: HistoryLimits,
     pub(super) everybody: Terms,
-    pub(super) tell_gap: Tell<Gap>,
+    tell_gap: Tell<Gap>,
     tell_presence: Tell<PresenceChange>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
     seed: Option<u64>,
@@ -437,17 +438,17 @@ impl Directory {
             topic == EVERYBODY || entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0
         };
         let shards = self.shards.read();
-        let inboxes = || shards.iter().flatten().filter(|inbox| is_wanted(inbox));
+        let inboxes: Vec<_> = shards.iter().flatten().filter(|inbox| is_wanted(inbox)).collect();
         // In the order of their numbers, so that two who publish never wait for each other.
-        let mut queues: Vec<_> = inboxes().map(|inbox| inbox.lock()).collect();
+        let mut queues: Vec<_> = inboxes.iter().map(|inbox| inbox.lock()).collect();
         if queues.iter().any(|queue| !queue.has_room(bytes)) {
             return Err(TopicError::Full);
         }
-        for (queue, delivery) in queues.iter_mut().zip(Delivery::split(&publication, inboxes().count())) {
+        for (queue, delivery) in queues.iter_mut().zip(Delivery::split(&publication, inboxes.len())) {
             queue.push(command(delivery), bytes);
         }
         drop(queues);
-        inboxes().for_each(|inbox| inbox.ring());
+        inboxes.iter().for_each(|inbox| inbox.ring());
         drop(shards);
         (entry.epoch, entry.last) = (position.epoch, position.offset);
         if topic != EVERYBODY {
@@ -468,6 +469,7 @@ impl Directory {
             reason: GapReason::Broker,
         };
         (entry.epoch, entry.last) = (from.epoch, gap.to);
+        entry.history.clear();
         for inbox in self.shards.read().iter().flatten() {
             if entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0 {
                 inbox.push(Command::Lost(gap.clone()));
@@ -588,6 +590,13 @@ impl Directory {
             // Where a shard has no room, its own subscribers are told by the next change's version that one is missing.
             let _ = self.publish_in(stripe, &watched, None, |_| Publish::new(message), Command::Publish);
         }
+    }
+}
+
+impl Settings {
+    /// How a gap is told. It is somebody's code, on a thread that many depend on: a panic in it is nobody else's.
+    pub(super) fn tell_gap(&self, gap: &Gap) -> Option<Message> {
+        catch_unwind(AssertUnwindSafe(|| (self.tell_gap)(gap))).unwrap_or_default()
     }
 }
 
