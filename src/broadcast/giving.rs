@@ -16,6 +16,11 @@ use crate::proto::{CloseCode, PreparedMessage, SendError, truncate_reason};
 
 /// A member's connection, for as long as its turn takes.
 pub(crate) trait Outlet {
+    /// Writes so many whole frames, if there is nothing before them and they need not be compressed: the bytes that the socket took.
+    /// If these are not all, the messages are to be [sent](Self::send) and what was [written](Self::wrote) of them noted.
+    fn write(&mut self, frames: &[u8], messages: usize) -> Option<usize>;
+    /// Takes note that the first bytes of what is queued are written.
+    fn wrote(&mut self, bytes: usize);
     /// Queues a message in the outbox.
     fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError>;
     /// Writes what is queued, as far as the socket takes it.
@@ -78,12 +83,55 @@ pub(super) enum Handed {
 impl Giving<'_> {
     /// Gives what has waited, then the chain that begins at `parcel`.
     pub(super) fn give(mut self, mut parcel: u32) {
+        if self.write(parcel) {
+            return;
+        }
         self.release();
         while parcel != NONE {
             let Parcel { given, subscription, next } = self.turn.parcels[parcel as usize];
             parcel = next;
             self.offer(given, subscription);
         }
+        self.flush();
+    }
+
+    /// Writes a chain at once to who can take it, as most can; whether that was done.
+    fn write(&mut self, first: u32) -> bool {
+        let Waiting { behind, closing, rates, subscriptions, .. } = &*self.waiting;
+        if *behind || *closing || *rates > 0 || !subscriptions.is_empty() || first == NONE {
+            return false;
+        }
+        let Turn { batch, parcels, given, .. } = &mut *self.turn;
+        let Some((frames, messages)) = batch.of(first, parcels, given) else { return false };
+        let (messages_max, bytes_max) = self.outlet.bounds();
+        if messages > messages_max || frames.len() > bytes_max {
+            return false;
+        }
+        match self.outlet.write(frames, messages) {
+            None => false,
+            Some(bytes) if bytes == frames.len() => {
+                batch.was_delivered();
+                true
+            }
+            Some(bytes) => {
+                self.queue_written(first, bytes);
+                true
+            }
+        }
+    }
+
+    /// A chain of which the first bytes are written already.
+    #[cold]
+    fn queue_written(&mut self, mut parcel: u32, bytes: usize) {
+        while let Some(&Parcel { given, subscription, next }) = self.turn.parcels.get(parcel as usize) {
+            parcel = next;
+            if let Some(publication) = self.turn.given[given as usize].publication()
+                && self.outlet.send(&publication.message).is_ok()
+            {
+                self.handed.push(Handed::Given(given, subscription));
+            }
+        }
+        self.outlet.wrote(bytes);
         self.flush();
     }
 
@@ -391,6 +439,9 @@ impl Giving<'_> {
     /// The subscription to what is published to all, made when it is first needed.
     fn everybody(&mut self) -> u32 {
         let Self { waiting, subscriptions, settings, .. } = self;
+        if waiting.everybody.is_none() {
+            waiting.rates += u32::from(settings.everybody.every.is_some());
+        }
         *waiting
             .everybody
             .get_or_insert_with(|| subscriptions.insert(Entered::new("".into(), false, settings.everybody)))

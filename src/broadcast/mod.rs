@@ -6,6 +6,7 @@
 //! reference, within the connection's bounds and by the [`OverflowPolicy`] of the subscription; what is lost by that is told
 //! as a [`Gap`].
 
+mod batch;
 mod broker;
 mod entry;
 mod error;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    batch::Batch,
     gap::Gap,
     giving::{Giving, Handed, Outlets},
     inbox::{Command, Inbox},
@@ -67,6 +68,8 @@ pub(super) struct Waiting {
     pub(super) behind: bool,
     /// It is closed, or gone.
     pub(super) closing: bool,
+    /// Subscriptions that have a rate.
+    pub(super) rates: u32,
     /// The subscriptions of which something waits.
     pub(super) subscriptions: Vec<u32>,
     /// That of what is published to all, once something of it had to wait.
@@ -99,6 +102,7 @@ impl Entered {
 pub(super) struct Turn {
     pub(super) given: Vec<Given>,
     pub(super) parcels: Vec<Parcel>,
+    pub(super) batch: Batch,
     touched: Vec<u32>,
     /// How many of the touched had their turn.
     done: usize,
@@ -293,6 +297,7 @@ impl<K: 'static> Shard<K> {
     ) {
         let Some(&place) = self.numbers.get(&member.number) else { return };
         let Some(seat) = self.seats.get_mut(place) else { return };
+        seat.waiting.rates += u32::from(terms.every.is_some());
         let subscription = seat.subscriptions.insert(Entered::new(name.clone(), is_pattern, terms));
         let room = match is_pattern {
             true => self.patterns.room(&name),
@@ -321,6 +326,7 @@ impl<K: 'static> Shard<K> {
         let Some(subscription) = found else { return };
         seat.waiting.subscriptions.retain(|waiting| *waiting != subscription);
         let Some(entered) = seat.subscriptions.remove(subscription) else { return };
+        seat.waiting.rates -= u32::from(entered.terms.every.is_some());
         room.0.swap_remove(entered.at);
         if let Some(moved) = room.0.get(entered.at).copied() {
             let moved_seat = self.seats.get_mut(moved.seat);
@@ -478,6 +484,7 @@ impl Turn {
 
     /// All had their turn: what was given is counted, as its deliveries are dropped.
     fn finish(&mut self) {
+        self.batch.forget(&mut self.given);
         self.given.clear();
         self.parcels.clear();
         self.touched.clear();

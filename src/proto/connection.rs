@@ -382,6 +382,23 @@ impl Connection {
         taken
     }
 
+    /// Whether frames that are encoded and not compressed can be written beside the outbox: nothing is before them.
+    #[inline]
+    pub(crate) fn takes_plain_frames(&self) -> bool {
+        let compresses = |terms: DeflateTerms| !terms.of_sender(Role::Server).1;
+        self.outbox.is_none()
+            && matches!(self.closing, Closing::Open)
+            && self.role == Role::Server
+            && !self.deflate.is_some_and(compresses)
+    }
+
+    /// Takes note of whole frames that were written beside the outbox.
+    #[inline]
+    pub(crate) fn wrote_plain_frames(&mut self, messages: usize, bytes: usize) {
+        self.counts.messages_sent += messages as u64;
+        self.counts.bytes_sent += bytes as u64;
+    }
+
     /// Messages and bytes of the outbox, as [`stats`](Self::stats) has them.
     pub(crate) fn queued(&self) -> (usize, usize) {
         self.outbox.as_ref().map_or((0, 0), |outbox| (outbox.queued_messages(), outbox.queued_bytes()))

@@ -103,7 +103,8 @@ impl PreparedMessage {
         self.0.frame.len()
     }
 
-    pub(super) fn frame(&self) -> &Bytes {
+    /// The frame, as a server sends it without compression.
+    pub(crate) fn frame(&self) -> &Bytes {
         &self.0.frame
     }
 

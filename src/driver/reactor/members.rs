@@ -1,5 +1,10 @@
 //! The loop's connections as its shard of the topics has them.
 
+use std::{
+    io::{ErrorKind, IoSlice},
+    sync::Arc,
+};
+
 use super::{
     slot::{Key, Phase, Slot},
     turn::flush,
@@ -9,7 +14,6 @@ use crate::{
     broadcast::{Flushed, MemberState, Outlet, Outlets},
     proto::{CloseCode, Connection, PreparedMessage, SendError},
 };
-use std::sync::Arc;
 
 pub(super) struct Members<'w, D>(pub(super) &'w mut World<D>);
 
@@ -40,6 +44,32 @@ impl<D> One<'_, D> {
 }
 
 impl<D> Outlet for One<'_, D> {
+    #[inline]
+    fn write(&mut self, frames: &[u8], messages: usize) -> Option<usize> {
+        let slot = self.world.slots.get_mut(self.index)?;
+        let Slot { phase: Phase::Open(connection), stream, flags, .. } = slot else { return None };
+        if flags.write_failed.is_some() || !stream.is_plain() || !connection.takes_plain_frames() {
+            return None;
+        }
+        match stream.write(&[IoSlice::new(frames)]) {
+            Ok(bytes) => {
+                if bytes == frames.len() {
+                    connection.wrote_plain_frames(messages, bytes);
+                }
+                Some(bytes)
+            }
+            Err(error) => (error.kind() == ErrorKind::WouldBlock).then_some(0),
+        }
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        let World { slots, outbound, now, .. } = &mut *self.world;
+        let connection = slots.get_mut(self.index).and_then(Slot::connection);
+        if let Some(transmit) = connection.and_then(|connection| connection.poll_transmit(*now, outbound)) {
+            transmit.wrote(bytes);
+        }
+    }
+
     fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         let World { slots, outbound, .. } = &mut *self.world;
         let connection = slots.get_mut(self.index).and_then(Slot::connection).ok_or(SendError::Closed)?;

@@ -5,6 +5,7 @@
 //! something to move.
 
 use std::{
+    io::ErrorKind,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
@@ -376,6 +377,24 @@ impl Inner {
 
     fn wait(&mut self, what: What, ticket: &mut Ticket, waker: &Waker) {
         self.waits.wait(what, ticket.number(&mut self.tickets), waker);
+    }
+
+    /// Writes whole frames, if nothing is before them; how many bytes the socket took.
+    #[inline]
+    pub(super) fn write_beside(&mut self, frames: &[u8], messages: usize) -> Option<usize> {
+        let Self { connection, waits, .. } = self;
+        if !connection.takes_plain_frames() {
+            return None;
+        }
+        match waits.direct()?.try_write(frames) {
+            Ok(bytes) => {
+                if bytes == frames.len() {
+                    connection.wrote_plain_frames(messages, bytes);
+                }
+                Some(bytes)
+            }
+            Err(error) => (error.kind() == ErrorKind::WouldBlock).then_some(0),
+        }
     }
 
     /// Writes what is queued, from the task of whoever publishes.

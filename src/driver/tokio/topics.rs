@@ -203,6 +203,18 @@ struct One<'s> {
 
 impl Outlet for One<'_> {
     #[inline]
+    fn write(&mut self, frames: &[u8], messages: usize) -> Option<usize> {
+        self.inner.write_beside(frames, messages)
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        with_lent(|lent| {
+            let transmit = self.inner.connection.poll_transmit(now(), &mut lent.outbound);
+            transmit.into_iter().for_each(|transmit| transmit.wrote(bytes));
+        });
+    }
+
+    #[inline]
     fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         with_lent(|lent| self.inner.connection.send(message, &mut lent.outbound)).map(drop)
     }
