@@ -247,7 +247,7 @@ async fn a_connection_that_opens_during_a_shutdown_is_told_1001() {
         }
     });
     let mut peer = Peer::new(narrow(server.addr).await);
-    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long ");
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long/300000 ");
     peer.send(request.as_bytes()).await;
     peer.stream.readable().await.expect("some of the answer");
     server.remote.shut_down();

@@ -47,8 +47,9 @@ impl Handler for Scripted {
             return Err(Refusal::new(StatusCode::NOT_FOUND));
         }
         let response = request.accept();
-        if request.path() == "/long" {
-            return Ok((response.header("x-long", "x".repeat(60_000)).expect("a header"), 0));
+        if let Some(bytes) = request.path().strip_prefix("/long/") {
+            let long = "x".repeat(bytes.parse().expect("a number"));
+            return Ok((response.header("x-long", long).expect("a header"), 0));
         }
         Ok((response, 0))
     }
@@ -78,7 +79,7 @@ impl Handler for Scripted {
     }
 }
 
-/// What `upgrade` takes for `/slow`, which it refuses; `/long` gets a long answer, `/panic` none.
+/// What `upgrade` takes for `/slow`, which it refuses; `/long/BYTES` gets a long answer, `/panic` none.
 pub(crate) const SLOW: Duration = Duration::from_millis(600);
 
 pub(crate) struct Server {
@@ -115,7 +116,7 @@ impl Server {
     }
 }
 
-/// A connection of TCP that takes little that is not read: less than the answer for `/long`.
+/// A connection of TCP that takes little that is not read, less than 100 kB with what the server's end takes.
 pub(crate) async fn narrow(addr: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     // Small segments keep the kernel's buffer at the server's end small, too.

@@ -3,11 +3,10 @@
 use framecast::{CloseCode, Config, Initiator, Message, SendError, WebSocket, proto::Cause};
 use tokio::{
     io::AsyncWriteExt,
-    sync::oneshot,
     time::{Duration, Instant, sleep, timeout},
 };
 
-use crate::support::{BINARY, CLOSE, TEXT, accept, accept_over, echo, frame, once, run_over, settle};
+use crate::support::{BINARY, TEXT, accept, accept_over, echo, frame, once, run_over, settle};
 
 fn small() -> Config {
     Config::builder().outbox_bytes_max(1000).outbox_bytes_low(200).build().expect("valid")
@@ -100,24 +99,6 @@ async fn a_peer_that_was_cut_sees_the_end_while_the_handler_goes_on() {
     running.await.expect("no panic");
 }
 
-/// A peer that reads, however slowly, is not cut while the mark is far · catalogue: DS-33
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_something_every_nine_seconds_lives() {
-    let config = Config::builder().ping_every(None).build().expect("valid");
-    let (ws, mut peer, _) = accept_over(config, 100).await;
-    ws.send(message(1000)).await.expect("room");
-    use tokio::io::AsyncReadExt;
-    let mut read = 0;
-    while read < 1004 {
-        sleep(Duration::from_secs(9)).await;
-        let mut bytes = [0; 100];
-        let count = peer.stream.read(&mut bytes).await.expect("open");
-        assert!(count > 0, "cut after {read}");
-        read += count;
-    }
-    assert!(ws.sender().is_open());
-}
-
 /// Unread messages stop the reading; nobody is cut for what we do not read; it goes on · catalogue: DS-30, FT-10
 #[tokio::test(start_paused = true)]
 async fn sixteen_unread_messages_stop_reading_and_nobody_is_blamed() {
@@ -201,27 +182,4 @@ async fn an_echo_whose_peer_does_not_read_stops_reading() {
         sent += 1;
     }
     assert!(sent < 100, "{sent} messages of 500 bytes");
-}
-
-/// A Close leaves behind what waits, though nothing had room any more · catalogue: CL-25, DS-34
-#[tokio::test]
-async fn close_leaves_behind_a_full_outbox() {
-    let (mut ws, mut peer, gauge) = accept(small()).await;
-    settle().await;
-    gauge.block();
-    ws.send(message(5000)).await.expect("empty");
-    let (tell, told) = oneshot::channel();
-    let closing = tokio::spawn(async move {
-        let closing = ws.close(CloseCode::AWAY, "");
-        let _ = tell.send(());
-        closing.await
-    });
-    told.await.expect("closing");
-    settle().await;
-    gauge.unblock();
-    assert_eq!(peer.next().await.expect("a frame").1.len(), 5000);
-    let (opcode, payload) = peer.next().await.expect("a frame");
-    assert_eq!((opcode, &payload[..2]), (CLOSE, &1001_u16.to_be_bytes()[..]));
-    peer.send(&crate::support::close(1001, "")).await;
-    assert!(closing.await.expect("no panic").expect("valid").clean);
 }

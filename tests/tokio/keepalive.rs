@@ -139,7 +139,7 @@ async fn an_applications_ping_leaves_at_once() {
     assert_eq!(peer.next().await, Some((PING, b"mine".to_vec())));
 }
 
-/// A message that drips in is given up, a slow one that brings enough is not · catalogue: DS-17
+/// A message that drips in is given up; here at the default's time, by a paused clock · catalogue: DS-17
 #[tokio::test(start_paused = true)]
 async fn a_message_that_drips_in_is_told_1008() {
     let (ws, mut peer, _) = accept(Config::default()).await;

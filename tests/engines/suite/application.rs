@@ -22,6 +22,8 @@ enum Order {
     Panic,
     /// `flood N`: messages of so many bytes, as many as there is room for.
     Flood(usize),
+    /// `farewell N`: the same, and then as `close`.
+    Farewell(usize),
     /// `sleep N`: milliseconds, of the whole loop.
     Sleep(u64),
 }
@@ -34,14 +36,15 @@ impl Order {
             (Some("close"), None) => Self::Close,
             (Some("panic"), None) => Self::Panic,
             (Some("flood"), bytes) => Self::Flood(number(bytes)),
+            (Some("farewell"), bytes) => Self::Farewell(number(bytes)),
             (Some("sleep"), millis) => Self::Sleep(number(millis) as u64),
             _ => Self::Echo,
         }
     }
 }
 
-/// What a path asks for: `/refuse/STATUS/BODY`, `/room` with a header and a subprotocol, `/panic`.
-fn decide(request: &Request) -> Result<Option<(&'static str, &'static str)>, Refusal> {
+/// What a path asks for: `/refuse/STATUS/BODY`, `/room` with a header and a subprotocol, `/long/BYTES` with a long one, `/panic`.
+fn decide(request: &Request) -> Result<Option<(String, Option<&'static str>)>, Refusal> {
     let mut parts = request.path().split('/').skip(1);
     match (parts.next(), parts.next(), parts.next()) {
         (Some("refuse"), Some(status), body) => {
@@ -53,8 +56,9 @@ fn decide(request: &Request) -> Result<Option<(&'static str, &'static str)>, Ref
             assert_eq!((request.query(), request.host()), (Some("id=7"), "t"));
             assert_eq!(request.headers()["cookie"], "a=b");
             assert_eq!(request.subprotocols(), ["v1", "v2"]);
-            Ok(Some(("7", "v1")))
+            Ok(Some(("7".into(), Some("v1"))))
         }
+        (Some("long"), Some(bytes), _) => Ok(Some(("x".repeat(bytes.parse().expect("a number")), None))),
         (Some("panic"), ..) => panic!("as the test wants"),
         _ => Ok(None),
     }
@@ -64,11 +68,9 @@ pub(crate) async fn on_tokio(incoming: Incoming<TcpStream>, ends: UnboundedSende
     let incoming = match decide(incoming.request()) {
         Err(refusal) => return drop(incoming.refuse(refusal).await),
         Ok(None) => incoming,
-        Ok(Some((node, subprotocol))) => incoming
-            .header("x-node", node)
-            .expect("a header")
-            .with_subprotocol(Some(subprotocol))
-            .expect("offered"),
+        Ok(Some((node, subprotocol))) => {
+            incoming.header("x-node", node).expect("a header").with_subprotocol(subprotocol).expect("offered")
+        }
     };
     let opened = incoming.run(|mut ws| {
         let ends = ends.clone();
@@ -87,6 +89,10 @@ pub(crate) async fn on_tokio(incoming: Incoming<TcpStream>, ends: UnboundedSende
                     Order::Flood(bytes) => {
                         while ws.try_send(Message::binary(vec![0; bytes])).is_ok() {}
                         let _ = ws.send(Message::binary(vec![0; bytes])).await;
+                    }
+                    Order::Farewell(bytes) => {
+                        while ws.try_send(Message::binary(vec![0; bytes])).is_ok() {}
+                        let _ = ws.close(CloseCode(4242), "as asked").await;
                     }
                     Order::Sleep(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
                     Order::Echo => {
@@ -116,7 +122,7 @@ impl Handler for OnReactor {
                 .accept()
                 .header("x-node", node)
                 .expect("a header")
-                .with_subprotocol(Some(subprotocol))
+                .with_subprotocol(subprotocol)
                 .expect("offered"),
         };
         Ok((response, 0))
@@ -127,6 +133,10 @@ impl Handler for OnReactor {
             Order::Close => ws.close(CloseCode(4242), "as asked").expect("open"),
             Order::Panic => panic!("as the test wants"),
             Order::Flood(bytes) => while ws.send(Message::binary(vec![0; bytes])).is_ok() {},
+            Order::Farewell(bytes) => {
+                while ws.send(Message::binary(vec![0; bytes])).is_ok() {}
+                ws.close(CloseCode(4242), "as asked").expect("open");
+            }
             Order::Sleep(millis) => thread::sleep(Duration::from_millis(millis)),
             Order::Echo => {
                 *ws.data() += 1;

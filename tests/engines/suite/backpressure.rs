@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use framecast::{Config, Initiator, proto::Cause};
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, timeout},
+};
 
 use super::{
-    peer::{BINARY, TEXT, close, frame},
+    peer::{BINARY, Peer, TEXT, close, frame},
     server::{Server, told},
 };
 
@@ -63,6 +66,44 @@ async fn a_peer_that_takes_nothing_is_cut_when_writing_stalls() {
     assert_eq!((told(&end), &end.cause), ((1006, "", Initiator::Local, false), &Cause::WriteStall));
 }
 
+/// However slowly, a peer that reads is not cut · catalogue: DS-33
+#[tokio::test]
+async fn a_peer_that_takes_something_in_each_time_of_a_stall_lives() {
+    const BYTES: usize = 1_000_000;
+    let config = Config::builder().outbox_bytes_max(10_000).outbox_bytes_low(1000).ping_every(None);
+    let config = config.write_stall_after(Duration::from_millis(600)).build().expect("valid");
+    let mut server = Server::with_config(config);
+    let mut peer = Peer::open(server.connect_narrow().await).await;
+    peer.text(&format!("flood {BYTES}")).await;
+    let (started, mut slowly) = (Instant::now(), tokio::time::interval(Duration::from_millis(10)));
+    let (mut bytes, mut read) = (vec![0; 4 << 10], 0);
+    while read < BYTES {
+        slowly.tick().await;
+        match peer.stream.read(&mut bytes).await.expect("open") {
+            0 => panic!("cut after {read}"),
+            count => read += count,
+        }
+    }
+    // What the kernel does not take at once waits for more than twice the time of a stall.
+    assert!(started.elapsed() > Duration::from_secs(2), "too quick to tell: {:?}", started.elapsed());
+    assert!(!server.has_another_end());
+}
+
+/// A Close leaves behind what waits, though nothing had room any more · catalogue: CL-25, DS-34
+#[tokio::test]
+async fn a_close_leaves_behind_a_full_outbox() {
+    let config = Config::builder().outbox_bytes_max(100_000).build().expect("valid");
+    let mut server = Server::with_config(config);
+    let mut peer = Peer::open(server.connect_narrow().await).await;
+    peer.text("farewell 30000").await;
+    for _ in 0..3 {
+        assert_eq!(peer.next().await, Some((BINARY, vec![0; 30_000])));
+    }
+    assert_eq!(peer.next_close().await, 4242);
+    peer.send(&close(4242, "")).await;
+    assert_eq!(told(&server.end().await.1), (4242, "", Initiator::Local, true));
+}
+
 /// What one read brought is answered in one write: it arrives in one piece
 #[tokio::test]
 async fn thirty_two_requests_of_one_read_are_answered_in_one_write() {
@@ -72,7 +113,7 @@ async fn thirty_two_requests_of_one_read_are_answered_in_one_write() {
     for _ in 0..100 {
         peer.send(&requests).await;
         let mut answer = vec![0; 64 << 10];
-        let read = tokio::io::AsyncReadExt::read(&mut peer.stream, &mut answer).await.expect("open");
+        let read = peer.stream.read(&mut answer).await.expect("open");
         assert_eq!(read, 32 * 22);
     }
 }
@@ -91,7 +132,7 @@ async fn messages_as_large_as_the_room_are_echoed_one_by_one() {
     });
     for message in messages {
         let mut answer = vec![0; 10 + message.len()];
-        tokio::io::AsyncReadExt::read_exact(&mut reading, &mut answer).await.expect("an echo");
+        reading.read_exact(&mut answer).await.expect("an echo");
         assert!(answer[10..] == message, "another message");
     }
     sending.await.expect("no panic");

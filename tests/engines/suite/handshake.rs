@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    peer::{BINARY, REQUEST, TEXT, close, frame},
+    peer::{BINARY, Peer, REQUEST, TEXT, close, frame},
     server::Server,
 };
 
@@ -186,6 +186,43 @@ async fn a_byte_at_a_time_arrives_whole() {
     assert_eq!(peer.next_text().await, "äöü");
     assert_eq!(peer.next().await, Some((BINARY, vec![9; 300])));
     assert_eq!(peer.next_close().await, 1000);
+}
+
+/// What came with the request is answered behind it · catalogue: HS-75, HS-79, SN-06
+#[tokio::test]
+async fn a_101_that_is_taken_a_byte_at_a_time_is_whole() {
+    let server = Server::start();
+    let mut peer = Peer::new(server.connect_narrow().await);
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long/300000 ");
+    peer.send(&[request.as_bytes(), &frame(TEXT, b"early")].concat()).await;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(peer.stream.read_u8().await.expect("the rest of the 101"));
+    }
+    let head = String::from_utf8(head).expect("ASCII").to_ascii_lowercase();
+    let long = format!("\r\nx-node: {}\r\n", "x".repeat(300_000));
+    assert!(head.starts_with("http/1.1 101 ") && head.contains(&long), "{} bytes", head.len());
+    assert_eq!(peer.next_text().await, "early");
+}
+
+/// catalogue: HS-79
+#[tokio::test]
+async fn a_101_that_is_not_taken_is_given_up_at_the_deadline() {
+    let config = Config::builder().handshake_within(Duration::from_millis(500)).build().expect("valid");
+    let mut server = Server::with_config(config);
+    let mut peer = Peer::new(server.connect_narrow().await);
+    let request = String::from_utf8(REQUEST.to_vec()).expect("ASCII").replace("GET / ", "GET /long/300000 ");
+    let started = Instant::now();
+    peer.send(request.as_bytes()).await;
+    let mut drip = tokio::time::interval(Duration::from_millis(20));
+    // Until there is nobody any more to take it.
+    while peer.stream.write_all(b"x").await.is_ok() {
+        drip.tick().await;
+    }
+    assert!((490..2500).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    let rest = peer.rest().await;
+    assert!(rest.len() < 100_000, "{} bytes", rest.len());
+    assert!(!server.has_another_end(), "it was never open");
 }
 
 /// RFC 6455 §4.2.2

@@ -10,8 +10,9 @@ use framecast::{
     Acceptor, CloseInfo, Config, Endpoint, Listen,
     reactor::{Reactor, Remote},
 };
+use socket2::SockRef;
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
 };
@@ -99,6 +100,15 @@ impl Server {
     /// A connection of TCP.
     pub(crate) async fn connect(&self) -> Peer<TcpStream> {
         Peer::new(TcpStream::connect(self.addr).await.expect("a server"))
+    }
+
+    /// A connection of TCP that takes little that is not read, less than 100 kB with what the server's end takes.
+    pub(crate) async fn connect_narrow(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // Small segments keep the kernel's buffer at the server's end small, too.
+        SockRef::from(&socket).set_tcp_mss(536).expect("a socket");
+        socket.set_recv_buffer_size(4 << 10).expect("a socket");
+        socket.connect(self.addr).await.expect("a server")
     }
 
     /// A connection that is open.
