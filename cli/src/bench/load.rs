@@ -136,6 +136,8 @@ impl Load {
             let mut socket = client.into_socket();
             let unwatched = self.poll.registry().deregister(&mut socket);
             unwatched.map_err(|error| Failure::Broken(format!("cannot let go of a socket: {error}")))?;
+            // Or the system would take megabytes for it before the server sees that it does not read; without, it only takes longer.
+            let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, STALLED_BYTES);
             self.stalled.push(socket);
         }
         self.relayed = true;
@@ -258,6 +260,8 @@ pub(super) fn allow_files(connections: u32) -> Result<(), Failure> {
     }
 }
 
+/// What the system is to keep for a connection that never reads.
+const STALLED_BYTES: usize = 4 << 10;
 /// What a relay is given to do for its newest connection whatever it does for one.
 const JOINS_WITHIN: Duration = Duration::from_millis(100);
 /// The connection of a relay that sends.

@@ -126,7 +126,7 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "N", value_parser = rate, conflicts_with = "depth")]
     pub(super) rate: Option<f64>,
     /// Further connections that open and are never read, to see what they do to the others and to the server's memory; it may
-    /// close them. The system itself takes some 4 MB for each on one machine before the server sees it: take a large --size.
+    /// close them. The system itself keeps some 100 KB for each, or more, before the server sees it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(super) stalled: u32,
 }
