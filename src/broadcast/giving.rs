@@ -8,7 +8,7 @@ use super::{
     options::{ConflateBy, OverflowPolicy},
     places::Places,
     publication::Published,
-    queue::{Entry, What, key},
+    queue::{Entry, Queue, What, key},
     shard::{Due, EVERYBODY, Entered, Given, NONE, Parcel, Turn, Waiting},
     topics::Settings,
 };
@@ -231,7 +231,6 @@ impl Giving<'_> {
                     Some(message) => self.outlet.send(&PreparedMessage::new(message)),
                     None => continue,
                 },
-                What::Gone => continue,
             };
             match sent {
                 Ok(()) => self.handed.push(Handed::Entry(place, entry)),
@@ -324,13 +323,13 @@ impl Giving<'_> {
             true => queue.lose_newest(number, &publication, GapReason::Slow),
             false => queue.push(number, publication, by),
         }
-        let losses = queue.losses();
+        let too_many = has_too_many_gaps(queue);
         self.member.count_lost(displaced + u64::from(lost));
         self.tally(given, |tally| {
             tally.displaced += displaced as u32;
             if lost { tally.dropped += 1 } else { tally.queued += 1 }
         });
-        if losses > LOSSES_MAX + 2 * self.messages_waiting() {
+        if too_many {
             return self.disconnect(CloseCode::POLICY, 0);
         }
         if let Some(entered) = self.subscriptions.get_mut(subscription)
@@ -350,7 +349,11 @@ impl Giving<'_> {
         }
         *self.waited += 1;
         self.member.count_lost(gap.count());
-        entered.queue.get_or_insert_default().push_gap(*self.waited, gap);
+        let queue = entered.queue.get_or_insert_default();
+        queue.push_gap(*self.waited, gap);
+        if has_too_many_gaps(queue) {
+            return self.disconnect(CloseCode::POLICY, 0);
+        }
         self.release();
     }
 
@@ -421,6 +424,11 @@ fn conflates(policy: OverflowPolicy) -> Option<ConflateBy> {
     }
 }
 
+/// Whether more is lost than can be told. Of each topic there is at most one gap more than there are messages.
+fn has_too_many_gaps(queue: &Queue) -> bool {
+    queue.gaps() > GAPS_MAX + queue.messages()
+}
+
 fn set_clock(due: &mut Due, entered: &mut Entered, at: Instant, member: u64, place: u32) {
     if !std::mem::replace(&mut entered.clock_is_set, true) {
         due.set(at, member, place);
@@ -429,5 +437,5 @@ fn set_clock(due: &mut Due, entered: &mut Entered, at: Instant, member: u64, pla
 
 /// So much is queued in an outbox before it is written: what one write takes well.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Losses that may wait to be told: a wildcard's may be of many topics, and who loses of more cannot be told.
-const LOSSES_MAX: usize = 1024;
+/// Gaps that may wait to be told beside as many as there are messages: a wildcard's may be of many topics.
+const GAPS_MAX: usize = 1024;
