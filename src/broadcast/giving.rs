@@ -271,6 +271,10 @@ impl Giving<'_> {
 
     /// Lets something of this turn wait, or be lost.
     fn wait(&mut self, given: u32, subscription: u32) {
+        if self.waiting.closing {
+            // By one that came before it in this turn.
+            return self.tally(given, |tally| tally.dropped += 1);
+        }
         let subscription = if subscription == EVERYBODY { self.everybody() } else { subscription };
         let publication = match self.turn.given[given as usize].publication() {
             Some(publication) => publication.clone(),

@@ -99,6 +99,24 @@ fn conflate_by_topic_keeps_the_newest() {
     });
 }
 
+/// catalogue: DS-30
+#[test]
+fn who_is_too_slow_is_closed_with_the_subscriptions_code_and_told_how_much_was_dropped() {
+    both(|at_once| {
+        let mut sim = Sim::new(1);
+        let policy = OverflowPolicy::Disconnect(CloseCode::AWAY);
+        let counted = ten_to_a_stalled_one(&mut sim, policy, at_once);
+        assert_eq!(counted, [[QUEUED; 4].as_slice(), &[DROPPED; 6]].concat(), "at once: {at_once}");
+        assert_eq!(sim.waiting(0), [], "nothing is kept for who is closed");
+        sim.take(0, usize::MAX);
+        // The one that was being written leaves before the Close.
+        assert_eq!(sim.got(0), [message("t", 1)]);
+        let reason = "too slow: 4 messages dropped".to_owned();
+        assert_eq!(sim.socket(0).closed, Some((CloseCode::AWAY, reason)));
+        assert_eq!(sim.members[0].lost(), 4);
+    });
+}
+
 #[test]
 fn a_message_larger_than_any_bound_is_admitted_where_nothing_waits() {
     let mut sim = Sim::with(1, |topics| topics, |config| config.outbox_bytes_low(0).outbox_bytes_max(1000));
