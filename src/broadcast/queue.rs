@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     gap::{Gap, GapReason},
-    options::ConflateBy,
+    options::{ConflateBy, Terms},
     publication::Publication,
 };
 
@@ -82,6 +82,13 @@ impl Queue {
         message.into_iter().chain(gap).min()
     }
 
+    /// The number of what is last.
+    pub(super) fn last(&self) -> Option<u64> {
+        let message = self.messages.back().map(|(number, _)| *number);
+        let gap = self.gaps.last_key_value().map(|(number, _)| *number);
+        message.into_iter().chain(gap).max()
+    }
+
     /// Lets a message wait, behind all others.
     pub(super) fn push(&mut self, number: u64, publication: Arc<Publication>, by: Option<ConflateBy>) {
         if let Some(by) = by {
@@ -102,20 +109,31 @@ impl Queue {
         Some(Entry { number, what })
     }
 
-    /// Puts back what was taken last.
-    pub(super) fn put_back(&mut self, entry: Entry, by: Option<ConflateBy>) {
-        match entry.what {
-            What::Gap(gap) => self.note(entry.number, gap),
+    /// Lets something wait again, in its place before others.
+    pub(super) fn put_back(&mut self, number: u64, what: What, by: Option<ConflateBy>) {
+        match what {
+            What::Gap(gap) => self.note(number, gap),
             What::Message(publication) => {
+                if let Some(by) = by {
+                    self.keys.insert(key(&publication, by), number);
+                }
                 self.waiting += 1;
                 self.bytes += publication.message.frame_bytes();
-                if let Some(by) = by {
-                    // One that came meanwhile is newer.
-                    self.keys.entry(key(&publication, by)).or_insert(entry.number);
-                }
-                self.messages.push_front((entry.number, Some(publication)));
+                let at = self.messages.partition_point(|(before, _)| *before < number);
+                self.messages.insert(at, (number, Some(publication)));
             }
         }
+    }
+
+    /// Whether a message of this key waits.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Whether a message of so many bytes may wait too; the first may in any case.
+    pub(super) fn has_room(&self, len: usize, terms: &Terms) -> bool {
+        let within = self.waiting < terms.messages_max && self.bytes.saturating_add(len) <= terms.bytes_max;
+        self.waiting == 0 || within
     }
 
     /// A message that finds no room.

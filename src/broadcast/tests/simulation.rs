@@ -279,7 +279,8 @@ impl Sim {
         for number in 0..self.net.sockets.len() {
             // As the reactor does at the end of a turn, and on tokio the pump.
             let socket = &self.net.sockets[number];
-            if socket.others_write || (socket.behind.is_some() && socket.server.queued().0 == 0) {
+            let is_drained = socket.behind.is_some() && socket.server.queued().0 == 0;
+            if socket.others_write || is_drained || socket.server.state() != State::Open {
                 self.write(number);
             }
         }
@@ -317,6 +318,9 @@ impl Sim {
     /// Messages and bytes in the outbox that were published; what the application sent itself and what tells a gap come on top.
     pub(super) fn outbox(&self, number: usize) -> (usize, usize) {
         let Socket { server, frames, .. } = &self.net.sockets[number];
+        if server.state() != State::Open {
+            return (0, 0);
+        }
         let (_, bytes) = server.queued();
         let behind_the_first: usize = frames.iter().skip(1).map(|(_, len)| len).sum();
         // Of the first a part may be written.
