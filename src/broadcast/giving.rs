@@ -8,7 +8,7 @@ use super::{
     options::{ConflateBy, OverflowPolicy},
     places::Places,
     publication::Published,
-    queue::{Entry, What, key},
+    queue::{Entry, Queue, What, key},
     shard::{Due, EVERYBODY, Entered, Given, NONE, Parcel, Turn, Waiting},
     topics::Settings,
 };
@@ -74,8 +74,8 @@ pub(super) struct Giving<'g> {
 /// Something that was queued in the outbox.
 #[derive(Debug)]
 pub(super) enum Handed {
-    /// Of this turn: which, and for which subscription.
-    Given(u32, u32),
+    /// Of this turn: which, for which subscription, and its number among what waits, if it has to.
+    Given(u32, u32, u64),
     /// It had waited.
     Entry(u32, Entry),
 }
@@ -128,7 +128,8 @@ impl Giving<'_> {
             if let Some(publication) = self.turn.given[given as usize].publication()
                 && self.outlet.send(&publication.message).is_ok()
             {
-                self.handed.push(Handed::Given(given, subscription));
+                *self.waited += 1;
+                self.handed.push(Handed::Given(given, subscription, *self.waited));
             }
         }
         self.outlet.wrote(bytes);
@@ -165,7 +166,8 @@ impl Giving<'_> {
                 {
                     entered.not_before = Some(self.now + every);
                 }
-                self.handed.push(Handed::Given(given, subscription));
+                *self.waited += 1;
+                self.handed.push(Handed::Given(given, subscription, *self.waited));
                 if self.outlet.queued().1 > CHUNK_BYTES {
                     self.flush();
                 }
@@ -221,7 +223,7 @@ impl Giving<'_> {
     fn count(&mut self, queued: usize) {
         let delivered = self.handed.len().saturating_sub(queued);
         for (at, handed) in self.handed.drain(..).enumerate() {
-            if let Handed::Given(given, _) = handed
+            if let Handed::Given(given, ..) = handed
                 && let Some(tally) = self.turn.given[given as usize].tally()
             {
                 if at < delivered { tally.delivered += 1 } else { tally.queued += 1 }
@@ -233,22 +235,70 @@ impl Giving<'_> {
         let (mut waited, mut given) = (Vec::new(), Vec::new());
         for handed in back {
             match handed {
-                Handed::Given(what, subscription) => given.push((what, subscription)),
+                Handed::Given(what, subscription, number) => given.push((what, subscription, number)),
                 Handed::Entry(subscription, entry) => waited.push((subscription, entry)),
             }
         }
         for (subscription, entry) in waited.into_iter().rev() {
-            if let Some(entered) = self.subscriptions.get_mut(subscription) {
-                let by = conflates(entered.terms.policy);
-                entered.queue.get_or_insert_default().put_back(entry, by);
-                if !self.waiting.subscriptions.contains(&subscription) {
-                    self.waiting.subscriptions.push(subscription);
-                }
+            self.put_in(subscription, entry);
+        }
+        for (what, subscription, number) in given {
+            self.wait_again(what, subscription, number);
+        }
+    }
+
+    /// Has an entry wait where its number belongs; whether it does. What came behind it waits already if that was for its rate: it
+    /// may be the newest that alone is wanted, or be in the way.
+    fn put_in(&mut self, subscription: u32, entry: Entry) -> bool {
+        let Some(entered) = self.subscriptions.get_mut(subscription) else { return false };
+        let (terms, by) = (entered.terms, conflates(entered.terms.policy));
+        if entered.queue.is_none() {
+            self.waiting.subscriptions.push(subscription);
+        }
+        let queue = entered.queue.get_or_insert_default();
+        let lost = match &entry.what {
+            What::Gap(_) => None,
+            What::Message(publication) if by.is_some_and(|by| queue.has(&key(publication, by))) => {
+                Some(publication.as_gap(GapReason::Slow))
             }
+            What::Message(publication) if by.is_none() && terms.every.is_some() && queue.messages() > 0 => {
+                Some(publication.as_gap(GapReason::Rate))
+            }
+            What::Message(publication) => {
+                let fits = queue.has_room(publication.message.frame_bytes(), &terms);
+                (!fits).then(|| publication.as_gap(GapReason::Slow))
+            }
+        };
+        let waits = lost.is_none();
+        queue.put_back(entry.number, lost.map_or(entry.what, What::Gap), by);
+        self.member.count_lost(u64::from(!waits));
+        waits
+    }
+
+    /// Something of this turn that had been handed over. What came behind it waits already if that was for its rate.
+    fn wait_again(&mut self, given: u32, subscription: u32, number: u64) {
+        let queue = self.subscriptions.get_mut(subscription).and_then(|entered| entered.queue.as_ref());
+        if queue.and_then(|queue| queue.last()).is_none_or(|last| last < number) {
+            return self.wait_as(given, subscription, number);
         }
-        for (what, subscription) in given {
-            self.wait(what, subscription);
-        }
+        let Some(publication) = self.turn.given[given as usize].publication().cloned() else { return };
+        let has_room = self.has_room(subscription, publication.message.frame_bytes());
+        let Some(entered) = self.subscriptions.get_mut(subscription) else { return };
+        let waits = match entered.terms.policy {
+            _ if has_room => self.put_in(subscription, Entry { number, what: What::Message(publication) }),
+            OverflowPolicy::Disconnect(code) => {
+                self.disconnect(code, 1);
+                false
+            }
+            // It is the oldest.
+            _ => {
+                let what = What::Gap(publication.as_gap(GapReason::Slow));
+                self.member.count_lost(1);
+                self.put_in(subscription, Entry { number, what });
+                false
+            }
+        };
+        self.tally(given, |tally| if waits { tally.queued += 1 } else { tally.dropped += 1 });
     }
 
     fn fall_behind(&mut self) {
@@ -279,7 +329,6 @@ impl Giving<'_> {
                     Some(message) => self.outlet.send(&PreparedMessage::new(message)),
                     None => continue,
                 },
-                What::Gone => continue,
             };
             match sent {
                 Ok(()) => self.handed.push(Handed::Entry(place, entry)),
@@ -320,13 +369,20 @@ impl Giving<'_> {
 
     /// Lets something of this turn wait, or be lost.
     fn wait(&mut self, given: u32, subscription: u32) {
+        *self.waited += 1;
+        self.wait_as(given, subscription, *self.waited);
+    }
+
+    /// [`wait`](Self::wait), as number so much.
+    fn wait_as(&mut self, given: u32, subscription: u32, number: u64) {
         if self.waiting.closing {
+            // By one that came before it in this turn.
             return self.tally(given, |tally| tally.dropped += 1);
         }
         let subscription = if subscription == EVERYBODY { self.everybody() } else { subscription };
         let publication = match self.turn.given[given as usize].publication() {
             Some(publication) => publication.clone(),
-            None => return self.wait_for_gap(given, subscription),
+            None => return self.wait_for_gap(given, subscription, number),
         };
         let behind = self.waiting.behind;
         let reason = if behind { GapReason::Slow } else { GapReason::Rate };
@@ -345,8 +401,6 @@ impl Giving<'_> {
                 displaced += 1;
             }
         }
-        *self.waited += 1;
-        let number = *self.waited;
         let len = publication.message.frame_bytes();
         let lost = loop {
             if self.has_room(subscription, len) {
@@ -375,13 +429,13 @@ impl Giving<'_> {
             true => queue.lose_newest(number, &publication, GapReason::Slow),
             false => queue.push(number, publication, by),
         }
-        let losses = queue.losses();
+        let too_many = has_too_many_gaps(queue);
         self.member.count_lost(displaced + u64::from(lost));
         self.tally(given, |tally| {
             tally.displaced += displaced as u32;
             if lost { tally.dropped += 1 } else { tally.queued += 1 }
         });
-        if losses > LOSSES_MAX + 2 * self.messages_waiting() {
+        if too_many {
             return self.disconnect(CloseCode::POLICY, 0);
         }
         if let Some(entered) = self.subscriptions.get_mut(subscription)
@@ -392,16 +446,19 @@ impl Giving<'_> {
     }
 
     /// What a broker lost, in its place; it is given with what comes next, or now if nothing waits.
-    fn wait_for_gap(&mut self, given: u32, subscription: u32) {
+    fn wait_for_gap(&mut self, given: u32, subscription: u32, number: u64) {
         let Given::Lost(gap) = &self.turn.given[given as usize] else { return };
         let gap: Gap = gap.clone();
         let Some(entered) = self.subscriptions.get_mut(subscription) else { return };
         if entered.queue.is_none() {
             self.waiting.subscriptions.push(subscription);
         }
-        *self.waited += 1;
         self.member.count_lost(gap.count());
-        entered.queue.get_or_insert_default().push_gap(*self.waited, gap);
+        let queue = entered.queue.get_or_insert_default();
+        queue.push_gap(number, gap);
+        if has_too_many_gaps(queue) {
+            return self.disconnect(CloseCode::POLICY, 0);
+        }
         self.release();
     }
 
@@ -417,11 +474,7 @@ impl Giving<'_> {
             }
         }
         let Some(entered) = self.subscriptions.get_mut(subscription) else { return false };
-        let (own_messages, own_bytes) =
-            entered.queue.as_ref().map_or((0, 0), |queue| (queue.messages(), queue.bytes()));
-        let of_own = own_messages == 0
-            || (own_messages < entered.terms.messages_max
-                && own_bytes.saturating_add(len) <= entered.terms.bytes_max);
+        let of_own = entered.queue.as_ref().is_none_or(|queue| queue.has_room(len, &entered.terms));
         of_own && (messages == 0 || (messages < messages_max && bytes.saturating_add(len) <= bytes_max))
     }
 
@@ -475,6 +528,11 @@ fn conflates(policy: OverflowPolicy) -> Option<ConflateBy> {
     }
 }
 
+/// Whether more is lost than can be told. Of each topic there is at most one gap more than there are messages.
+fn has_too_many_gaps(queue: &Queue) -> bool {
+    queue.gaps() > GAPS_MAX + queue.messages()
+}
+
 fn set_clock(due: &mut Due, entered: &mut Entered, at: Instant, member: u64, place: u32) {
     if !std::mem::replace(&mut entered.clock_is_set, true) {
         due.set(at, member, place);
@@ -483,5 +541,5 @@ fn set_clock(due: &mut Due, entered: &mut Entered, at: Instant, member: u64, pla
 
 /// So much is queued in an outbox before it is written: what one write takes well.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Losses that may wait to be told: a wildcard's may be of many topics, and who loses of more cannot be told.
-const LOSSES_MAX: usize = 1024;
+/// Gaps that may wait to be told beside as many as there are messages: a wildcard's may be of many topics.
+const GAPS_MAX: usize = 1024;

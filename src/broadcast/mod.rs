@@ -42,3 +42,7 @@ pub(crate) use {
     member::MemberState,
     shard::Shard,
 };
+
+// Without a driver nobody works on a shard.
+#[cfg(all(test, any(feature = "tokio", feature = "reactor")))]
+mod tests;

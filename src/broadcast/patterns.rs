@@ -26,6 +26,12 @@ impl Patterns {
         self.0.is_empty()
     }
 
+    /// Parts of all patterns.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The subscribers of `pattern`.
     pub(super) fn room(&mut self, pattern: &str) -> &mut Room {
         let mut node = &mut self.0;
@@ -53,6 +59,12 @@ impl Patterns {
 impl Node {
     fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.one.is_none() && self.rest.is_empty() && self.here.is_empty()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let below = self.parts.values().chain(self.one.as_deref());
+        below.map(|node| 1 + node.len()).sum()
     }
 
     fn prune<'p>(&mut self, mut parts: impl Iterator<Item = &'p str>) {

@@ -1,7 +1,7 @@
 //! What waits for one subscription: messages by reference, and in between what was lost.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -9,19 +9,26 @@ use bytes::Bytes;
 
 use super::{
     gap::{Gap, GapReason},
-    options::ConflateBy,
+    options::{ConflateBy, Terms},
     publication::Publication,
 };
 
+/// Messages and gaps have numbers among all that waits in the shard, and leave in their order. They are kept apart, so that to
+/// lose one message more costs the same however much was lost before.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    entries: VecDeque<Entry>,
-    /// Messages among them,
-    messages: usize,
+    /// By their numbers; `None` was lost since, and is not the first.
+    messages: VecDeque<(u64, Option<Arc<Publication>>)>,
+    /// How many of them are there,
+    waiting: usize,
     /// and the bytes of their frames.
     bytes: usize,
     /// The number of each key's message.
     keys: HashMap<Key, u64>,
+    /// No two of them are neighbours, so that there are no more of a topic than of its messages, and one.
+    gaps: BTreeMap<u64, Gap>,
+    /// The number of the gap that has its first or last offset there.
+    edges: HashMap<(Arc<str>, u64), u64>,
 }
 
 /// Something that waits, and its number among all that wait in the shard.
@@ -35,8 +42,6 @@ pub(super) struct Entry {
 pub(super) enum What {
     Message(Arc<Publication>),
     Gap(Gap),
-    /// Lost, and told by a gap before it.
-    Gone,
 }
 
 /// What is the same thing: of one topic, with one key.
@@ -53,7 +58,7 @@ pub(super) fn key(publication: &Publication, by: ConflateBy) -> Key {
 impl Queue {
     /// Messages that wait.
     pub(super) fn messages(&self) -> usize {
-        self.messages
+        self.waiting
     }
 
     /// Bytes of their frames.
@@ -61,18 +66,27 @@ impl Queue {
         self.bytes
     }
 
-    /// Entries that are no messages.
-    pub(super) fn losses(&self) -> usize {
-        self.entries.len() - self.messages
+    /// Gaps that wait to be told.
+    pub(super) fn gaps(&self) -> usize {
+        self.gaps.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.waiting == 0 && self.gaps.is_empty()
     }
 
     /// The number of what is next.
     pub(super) fn first(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.number)
+        let message = self.messages.front().map(|(number, _)| *number);
+        let gap = self.gaps.first_key_value().map(|(number, _)| *number);
+        message.into_iter().chain(gap).min()
+    }
+
+    /// The number of what is last.
+    pub(super) fn last(&self) -> Option<u64> {
+        let message = self.messages.back().map(|(number, _)| *number);
+        let gap = self.gaps.last_key_value().map(|(number, _)| *number);
+        message.into_iter().chain(gap).max()
     }
 
     /// Lets a message wait, behind all others.
@@ -80,134 +94,133 @@ impl Queue {
         if let Some(by) = by {
             self.keys.insert(key(&publication, by), number);
         }
-        self.messages += 1;
+        self.waiting += 1;
         self.bytes += publication.message.frame_bytes();
-        self.entries.push_back(Entry { number, what: What::Message(publication) });
+        self.messages.push_back((number, Some(publication)));
     }
 
     /// Takes what is next.
     pub(super) fn pop(&mut self, by: Option<ConflateBy>) -> Option<Entry> {
-        loop {
-            let entry = self.entries.pop_front()?;
-            match &entry.what {
-                What::Gone => continue,
-                What::Gap(_) => {}
-                What::Message(publication) => self.left(&publication.clone(), entry.number, by),
+        let number = self.first()?;
+        let what = match self.remove_gap(number) {
+            Some(gap) => What::Gap(gap),
+            None => What::Message(self.pop_message(by)?.1),
+        };
+        Some(Entry { number, what })
+    }
+
+    /// Lets something wait again, in its place before others.
+    pub(super) fn put_back(&mut self, number: u64, what: What, by: Option<ConflateBy>) {
+        match what {
+            What::Gap(gap) => self.note(number, gap),
+            What::Message(publication) => {
+                if let Some(by) = by {
+                    self.keys.insert(key(&publication, by), number);
+                }
+                self.waiting += 1;
+                self.bytes += publication.message.frame_bytes();
+                let at = self.messages.partition_point(|(before, _)| *before < number);
+                self.messages.insert(at, (number, Some(publication)));
             }
-            return Some(entry);
         }
     }
 
-    /// Puts back what was taken last.
-    pub(super) fn put_back(&mut self, entry: Entry, by: Option<ConflateBy>) {
-        if let What::Message(publication) = &entry.what {
-            self.messages += 1;
-            self.bytes += publication.message.frame_bytes();
-            if let Some(by) = by {
-                // One that came meanwhile is newer.
-                self.keys.entry(key(publication, by)).or_insert(entry.number);
-            }
-        }
-        self.entries.push_front(entry);
+    /// Whether a message of this key waits.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Whether a message of so many bytes may wait too; the first may in any case.
+    pub(super) fn has_room(&self, len: usize, terms: &Terms) -> bool {
+        let within = self.waiting < terms.messages_max && self.bytes.saturating_add(len) <= terms.bytes_max;
+        self.waiting == 0 || within
     }
 
     /// A message that finds no room.
     pub(super) fn lose_newest(&mut self, number: u64, publication: &Publication, reason: GapReason) {
-        self.push_gap(number, publication.as_gap(reason));
+        self.note(number, publication.as_gap(reason));
     }
 
     /// Messages that are lost already.
     pub(super) fn push_gap(&mut self, number: u64, gap: Gap) {
-        if !extend(self.entries.iter_mut().rev(), &gap) {
-            self.entries.push_back(Entry { number, what: What::Gap(gap) });
-        }
-        self.tidy();
+        self.note(number, gap);
     }
 
     /// The oldest message that waits is lost; whether there was one.
     pub(super) fn lose_oldest(&mut self, reason: GapReason, by: Option<ConflateBy>) -> bool {
-        // Gaps before it: one, or one of each topic of a wildcard.
-        let mut before = Vec::new();
-        while let Some(entry) = self.entries.pop_front() {
-            match entry.what {
-                What::Gone => {}
-                What::Gap(_) => before.push(entry),
-                What::Message(publication) => {
-                    self.left(&publication, entry.number, by);
-                    let gap = publication.as_gap(reason);
-                    if !extend(before.iter_mut().rev(), &gap) {
-                        before.push(Entry { number: entry.number, what: What::Gap(gap) });
-                    }
-                    before.into_iter().rev().for_each(|entry| self.entries.push_front(entry));
-                    return true;
-                }
-            }
-        }
-        self.entries.extend(before);
-        false
+        let Some((number, publication)) = self.pop_message(by) else { return false };
+        self.note(number, publication.as_gap(reason));
+        true
     }
 
     /// The message that is the same thing as a newer one is lost; whether there was one.
     pub(super) fn lose_older(&mut self, key: &Key, reason: GapReason) -> bool {
         let Some(number) = self.keys.remove(key) else { return false };
-        let Ok(at) = self.entries.binary_search_by_key(&number, |entry| entry.number) else { return false };
-        let What::Message(publication) = &self.entries[at].what else { return false };
-        let publication = publication.clone();
-        self.messages -= 1;
-        self.bytes -= publication.message.frame_bytes();
-        let gap = publication.as_gap(reason);
-        let told = extend(self.entries.range_mut(..at).rev().take(LOOK_BACK), &gap);
-        self.entries[at].what = if told { What::Gone } else { What::Gap(gap) };
-        self.tidy();
+        let Ok(at) = self.messages.binary_search_by_key(&number, |(number, _)| *number) else { return false };
+        let Some(publication) = self.messages[at].1.take() else { return false };
+        self.left(&publication);
+        self.note(number, publication.as_gap(reason));
         true
     }
 
-    /// A message is no longer among those that wait.
-    fn left(&mut self, publication: &Publication, number: u64, by: Option<ConflateBy>) {
-        self.messages -= 1;
-        self.bytes -= publication.message.frame_bytes();
+    fn pop_message(&mut self, by: Option<ConflateBy>) -> Option<(u64, Arc<Publication>)> {
+        let (number, publication) = self.messages.pop_front()?;
+        let publication = publication?;
         if let Some(by) = by {
-            let key = key(publication, by);
+            let key = key(&publication, by);
             if self.keys.get(&key) == Some(&number) {
                 self.keys.remove(&key);
             }
         }
+        self.left(&publication);
+        Some((number, publication))
     }
 
-    /// Joins neighbouring gaps and throws out what is gone, now and then: so there are hardly more of them than messages.
-    fn tidy(&mut self) {
-        if self.losses() <= 2 * self.messages + LOSSES_KEPT {
-            return;
+    /// A message is no longer among those that wait. Now and then the places of lost ones are thrown out.
+    fn left(&mut self, publication: &Publication) {
+        self.waiting -= 1;
+        self.bytes -= publication.message.frame_bytes();
+        while let Some((_, None)) = self.messages.front() {
+            self.messages.pop_front();
         }
-        let mut tidied: VecDeque<Entry> = VecDeque::with_capacity(self.entries.len() - self.messages);
-        for entry in self.entries.drain(..) {
-            match &entry.what {
-                What::Gone => continue,
-                What::Gap(gap) if extend(tidied.iter_mut().rev(), gap) => continue,
-                _ => tidied.push_back(entry),
-            }
+        if self.messages.len() > 2 * self.waiting + PLACES_KEPT {
+            self.messages.retain(|(_, publication)| publication.is_some());
         }
-        self.entries = tidied;
+    }
+
+    /// Takes note of a loss: it goes on the gap before it, begins the one behind it, or is one of its own.
+    fn note(&mut self, mut number: u64, mut gap: Gap) {
+        if let Some((at, mut before)) = self.gap_at(&gap, gap.from.wrapping_sub(1))
+            && before.extend(&gap)
+        {
+            self.remove_gap(at);
+            (number, gap) = (at, before);
+        }
+        if let Some((at, behind)) = self.gap_at(&gap, gap.to.wrapping_add(1))
+            && gap.extend(&behind)
+        {
+            self.remove_gap(at);
+        }
+        for edge in [gap.from, gap.to] {
+            self.edges.insert((gap.topic.clone(), edge), number);
+        }
+        self.gaps.insert(number, gap);
+    }
+
+    /// The gap of the same topic that ends or begins there.
+    fn gap_at(&self, gap: &Gap, edge: u64) -> Option<(u64, Gap)> {
+        let number = *self.edges.get(&(gap.topic.clone(), edge))?;
+        Some((number, self.gaps.get(&number)?.clone()))
+    }
+
+    fn remove_gap(&mut self, number: u64) -> Option<Gap> {
+        let gap = self.gaps.remove(&number)?;
+        for edge in [gap.from, gap.to] {
+            self.edges.remove(&(gap.topic.clone(), edge));
+        }
+        Some(gap)
     }
 }
 
-/// Has the last gap of the same topic tell this loss too, if no message is between; whether one does.
-fn extend<'e>(backwards: impl Iterator<Item = &'e mut Entry>, loss: &Gap) -> bool {
-    for entry in backwards {
-        match &mut entry.what {
-            What::Message(_) => return false,
-            What::Gap(gap) => {
-                if gap.extend(loss) {
-                    return true;
-                }
-            }
-            What::Gone => {}
-        }
-    }
-    false
-}
-
-/// How far is looked back for a gap that can tell one more loss; `tidy` finds the others.
-const LOOK_BACK: usize = 32;
-/// Gaps and gone ones that are let lie in any case.
-const LOSSES_KEPT: usize = 64;
+/// Places of lost messages that are let lie in any case.
+const PLACES_KEPT: usize = 64;

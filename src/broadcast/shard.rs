@@ -393,6 +393,26 @@ impl<K: 'static> Shard<K> {
     }
 }
 
+#[cfg(test)]
+impl<K> Shard<K> {
+    /// What waits for a member: of each subscription the name, messages, bytes, gaps.
+    pub(super) fn waiting(&mut self, member: u64) -> Vec<(String, usize, usize, usize)> {
+        let Some(seat) = self.numbers.get(&member).and_then(|place| self.seats.get_mut(*place)) else {
+            return Vec::new();
+        };
+        let of_one = |(_, entered): (u32, &mut Entered)| {
+            let queue = entered.queue.as_ref()?;
+            Some((entered.name.to_string(), queue.messages(), queue.bytes(), queue.gaps()))
+        };
+        seat.subscriptions.iter_mut().filter_map(of_one).collect()
+    }
+
+    /// Members, names and patterns' parts that it knows.
+    pub(super) fn sizes(&self) -> [usize; 3] {
+        [self.seats.len(), self.rooms.len(), self.patterns.len()]
+    }
+}
+
 impl<K> Drop for Shard<K> {
     fn drop(&mut self) {
         self.shards.detach(&self.inbox);

@@ -1,0 +1,5 @@
+//! What subscribers get, by simulated sockets and a virtual clock; what several threads see.
+
+mod policies;
+mod property;
+mod simulation;
