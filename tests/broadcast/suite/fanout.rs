@@ -4,7 +4,7 @@ use std::{collections::HashMap, thread};
 
 use framecast::{
     Message,
-    broadcast::{Member, Publish, Subscription, TopicError},
+    broadcast::{Member, Publish, Published, Subscription, TopicError},
 };
 use tokio::{net::TcpStream, task::JoinSet};
 
@@ -98,6 +98,33 @@ async fn all_get_each_topic_in_one_order_whoever_publishes_and_once_whatever_mat
     topics.publish_to_all("the end").expect("there is room");
     while let Some(read) = readers.join_next().await {
         read.expect("as it should be");
+    }
+}
+
+#[tokio::test]
+async fn to_all_is_to_all_and_whoever_is_excepted_is_left_out() {
+    let mut server = Server::start();
+    let mut opened = server.open_many(7).await;
+    let topics = server.topics.clone();
+    opened[..4].iter().for_each(|(_, member)| subscribe(member, &["room"]));
+    let told = |published: Published| (published.subscribers(), published.dropped, published.displaced);
+
+    assert_eq!(told(topics.publish_to_all("one").expect("room").await), (7, 0, 0));
+    let but = opened[2].1.clone();
+    let publish = Publish::new("two").except(&but);
+    assert_eq!(told(topics.publish_to_all(publish.clone()).expect("room").await), (6, 0, 0));
+    assert_eq!(told(topics.publish("room", publish).expect("room").await), (3, 0, 0));
+    assert_eq!(told(topics.publish("nobody's", "three").expect("room").await), (0, 0, 0));
+    assert_eq!(told(topics.publish_to_all("four").expect("room").await), (7, 0, 0));
+    for (at, (peer, _)) in opened.iter_mut().enumerate() {
+        let expected: &[&str] = match at {
+            2 => &["one", "four"],
+            0..4 => &["one", "two", "two", "four"],
+            _ => &["one", "two", "four"],
+        };
+        for expected in expected {
+            assert_eq!(peer.next_text().await, *expected, "{at}");
+        }
     }
 }
 
