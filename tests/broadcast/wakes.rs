@@ -7,7 +7,9 @@ use framecast::{
     broadcast::{Subscription, Topics},
 };
 
-use crate::suite::{Setup, until};
+use tokio::time::timeout;
+
+use crate::suite::{DEADLINE, Setup, close, until};
 
 #[tokio::test]
 async fn no_task_of_a_subscriber_is_woken_for_what_its_socket_takes() {
@@ -44,4 +46,30 @@ async fn no_task_of_a_subscriber_is_woken_for_what_its_socket_takes() {
     // And it is they who are woken for what comes in.
     opened[0].0.text("hello").await;
     until("it was polled", || server.polls.load(SeqCst) > before).await;
+}
+
+/// Topics outlive a runtime, whoever publishes.
+#[tokio::test]
+async fn members_of_a_runtime_that_came_later_are_given_to_as_well() {
+    let topics = Topics::new();
+    for round in 0..3 {
+        let mut server = Setup { topics: topics.clone(), ..Setup::default() }.start();
+        let mut opened = server.open_many(5).await;
+        for (_, member) in &opened {
+            member.subscribe("room", Subscription::new()).expect("open");
+        }
+        let plain = topics.clone();
+        std::thread::spawn(move || drop(plain.publish("room", "of a thread").expect("room")));
+        for (peer, _) in &mut opened {
+            assert_eq!(timeout(DEADLINE, peer.next_text()).await.as_deref(), Ok("of a thread"), "{round}");
+        }
+        topics.publish("room", "of another runtime").expect("room");
+        for (peer, _) in &mut opened {
+            assert_eq!(timeout(DEADLINE, peer.next_text()).await.as_deref(), Ok("of another runtime"));
+            peer.send(&close(1000, "")).await;
+        }
+        server.shut_down();
+        server.over().await;
+        until("they have left", || topics.members("room") == 0).await;
+    }
 }

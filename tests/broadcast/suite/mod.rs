@@ -7,6 +7,7 @@ mod callbacks;
 mod deflate;
 mod ends;
 mod fanout;
+mod faults;
 #[path = "../../support/peer.rs"]
 mod peer;
 mod server;
