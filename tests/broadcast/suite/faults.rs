@@ -8,13 +8,17 @@ use std::{
     thread,
 };
 
-use framecast::broadcast::{Position, Subscription, Topics};
-use tokio::time::timeout;
+use framecast::{
+    Config, Message,
+    broadcast::{Position, Publish, Subscription, Topics},
+};
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{
-    peer::close,
-    server::{DEADLINE, Server, Setup, until},
+    peer::{BINARY, close, frame},
+    server::{DEADLINE, Engine, On, Server, Setup, until},
 };
+use crate::ENGINE;
 
 /// What is told runs on a shard's thread, as much as it is somebody else's code: a panic of it is the end of nothing.
 #[tokio::test]
@@ -70,10 +74,56 @@ async fn whoever_publishes_need_not_stay_nor_have_a_runtime_that_works() {
         let topics = server.topics.clone();
         let publisher = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            runtime.block_on(async { topics.publish("room", round.to_string()).expect("room") });
+            runtime.block_on(async { drop(topics.publish("room", round.to_string()).expect("room")) });
         });
         publisher.join().expect("no panic");
         let text = timeout(DEADLINE, peer.next_text()).await;
         assert_eq!(text.expect("in time"), round.to_string());
+    }
+}
+
+/// As much as a loop reads in one turn, of all its connections, it publishes: nobody is refused for what the loop itself has not
+/// given away yet.
+#[tokio::test]
+async fn many_peers_that_publish_at_once_find_room() {
+    const PUBLISHERS: usize = 12;
+    const EACH: usize = 20_000;
+    let full = Arc::new(AtomicUsize::new(0));
+    let (count, tiny) = (full.clone(), Publish::new(Message::binary("")));
+    let setup = Setup { threads: 1, ..Setup::default() }.does(move |on, at| {
+        // A task would wait for room; a callback cannot.
+        while let On::Message(_) = on
+            && at.topics.publish("room", tiny.clone()).is_err()
+        {
+            count.fetch_add(1, SeqCst);
+            if ENGINE == Engine::Reactor {
+                break;
+            }
+            thread::yield_now();
+        }
+    });
+    let config = Config::builder().outbox_messages_max(1 << 20).build().expect("valid");
+    let mut server =
+        Setup { config, threads: if ENGINE == Engine::Reactor { 1 } else { 2 }, ..setup }.start();
+    let (mut subscriber, member) = server.open().await;
+    member.subscribe("room:*", Subscription::new()).expect("open");
+    member.subscribe("room", Subscription::new()).expect("open");
+    let all = frame(1, b"").repeat(EACH);
+    let mut sending = JoinSet::new();
+    for (mut peer, _) in server.open_many(PUBLISHERS).await {
+        let all = all.clone();
+        sending.spawn(async move {
+            peer.send(&all).await;
+            peer
+        });
+    }
+    for _ in 0..PUBLISHERS * EACH {
+        assert_eq!(subscriber.next().await, Some((BINARY, vec![])));
+    }
+    while let Some(sent) = sending.join_next().await {
+        sent.expect("all is sent");
+    }
+    if ENGINE == Engine::Reactor {
+        assert_eq!(full.load(SeqCst), 0, "refused");
     }
 }
