@@ -122,6 +122,13 @@ impl Inbox {
         self.awake.store(false, Ordering::SeqCst);
     }
 
+    /// Whether so much waits that it had better be taken soon.
+    #[cfg_attr(not(feature = "reactor"), expect(dead_code, reason = "it is the reactor's"))]
+    pub(crate) fn is_filling(&self) -> bool {
+        let queue = self.lock();
+        queue.commands.len() > COMMANDS_MAX / 4 || queue.bytes > BYTES_MAX / 4
+    }
+
     /// Takes what there is, in exchange for an empty queue.
     pub(super) fn take(&self, commands: &mut VecDeque<Command>) {
         let mut queue = self.lock();

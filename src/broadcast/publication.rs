@@ -181,7 +181,14 @@ struct Outcome {
 
 enum Waiter {
     Task(Waker),
-    Callback(Box<dyn FnOnce(Published) + Send>),
+    Callback(Callback),
+}
+
+type Callback = Box<dyn FnOnce(Published) + Send>;
+
+/// On a thread that many depend on, mostly: a panic in it is nobody else's.
+fn call(then: Callback, published: Published) {
+    let _ = catch_unwind(AssertUnwindSafe(|| then(published)));
 }
 
 impl Outcome {
@@ -205,13 +212,13 @@ impl Outcome {
         Poll::Pending
     }
 
-    fn then(&self, then: Box<dyn FnOnce(Published) + Send>) {
+    fn then(&self, then: Callback) {
         let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
         match self.get() {
             None => *waiter = Some(Waiter::Callback(then)),
             Some(published) => {
                 drop(waiter);
-                then(published);
+                call(then, published);
             }
         }
     }
@@ -233,10 +240,7 @@ impl Outcome {
         let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (waiter, self.get()) {
             (Some(Waiter::Task(waker)), _) => waker.wake(),
-            (Some(Waiter::Callback(then)), Some(published)) => {
-                // On a thread that many depend on: a panic in it is nobody else's.
-                let _ = catch_unwind(AssertUnwindSafe(|| then(published)));
-            }
+            (Some(Waiter::Callback(then)), Some(published)) => call(then, published),
             _ => {}
         }
     }

@@ -586,7 +586,7 @@ impl Directory {
         }
         let change =
             PresenceChange { topic, kind, identity: identity.clone(), connections, members, version };
-        if let Some(message) = (self.settings.tell_presence)(&change) {
+        if let Some(message) = self.settings.tell_presence(&change) {
             // Where a shard has no room, its own subscribers are told by the next change's version that one is missing.
             let _ = self.publish_in(stripe, &watched, None, |_| Publish::new(message), Command::Publish);
         }
@@ -597,6 +597,11 @@ impl Settings {
     /// How a gap is told. It is somebody's code, on a thread that many depend on: a panic in it is nobody else's.
     pub(super) fn tell_gap(&self, gap: &Gap) -> Option<Message> {
         catch_unwind(AssertUnwindSafe(|| (self.tell_gap)(gap))).unwrap_or_default()
+    }
+
+    /// How somebody's coming or going is told. The same: a loop calls it for whoever is gone.
+    fn tell_presence(&self, change: &PresenceChange) -> Option<Message> {
+        catch_unwind(AssertUnwindSafe(|| (self.tell_presence)(change))).unwrap_or_default()
     }
 }
 

@@ -135,6 +135,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
+    /// The next frame; `None` at the end, be it in the midst of one.
+    pub(crate) async fn next_or_torn(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return Some(frame);
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
     pub(crate) async fn next_text(&mut self) -> String {
         let (opcode, payload) = self.next().await.expect("a frame");
         assert_eq!(opcode, TEXT, "{payload:?}");

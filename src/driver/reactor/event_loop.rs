@@ -189,6 +189,13 @@ impl<H: Handler> EventLoop<H> {
         self.settle_dirty();
     }
 
+    /// One read can bring tens of thousands of messages to publish, and a turn a thousand reads: more than may wait.
+    fn publish_if_filling(&mut self) {
+        if self.shard.as_ref().is_some_and(|shard| shard.inbox().is_filling()) {
+            self.publish();
+        }
+    }
+
     fn ready(&mut self, Token(token): Token, event: &Event) {
         let (index, serial) = (token & INDEX_MASK, (token >> INDEX_BITS) as u32);
         // One that ended earlier in this turn may still have an event in it, and its place a new owner (catalogue: RT-20).
@@ -203,6 +210,7 @@ impl<H: Handler> EventLoop<H> {
                 self.read(index, closed);
             }
             self.settle(index);
+            self.publish_if_filling();
         }
     }
 
@@ -215,6 +223,7 @@ impl<H: Handler> EventLoop<H> {
             if matches!(slot.phase, Phase::Open(_)) {
                 self.read(key.index, true);
                 self.settle(key.index);
+                self.publish_if_filling();
             } else {
                 self.open_on(key.index);
             }

@@ -80,7 +80,8 @@ struct Workers {
 struct Worker {
     inbox: Arc<Inbox>,
     state: Mutex<AtWork>,
-    handle: Handle,
+    /// The runtime of whoever joined last.
+    home: Mutex<Handle>,
 }
 
 struct AtWork {
@@ -103,7 +104,12 @@ impl Workers {
 
     fn join(&self, topics: &Topics, shared: &Arc<Shared>) -> Member {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        topics.join(&self.shards[next % self.shards.len()].inbox, Box::new(shared.clone()))
+        let worker = &self.shards[next % self.shards.len()];
+        if let Ok(here) = Handle::try_current() {
+            // The one of those before may have ended.
+            *worker.home() = here;
+        }
+        topics.join(&worker.inbox, Box::new(shared.clone()))
     }
 }
 
@@ -119,17 +125,21 @@ impl Worker {
         };
         let inbox = topics.attach(Box::new(ring));
         let state = AtWork { shard: Shard::new(topics, inbox.clone()), rings_at: None };
-        Self { inbox, state: Mutex::new(state), handle: handle.clone() }
+        Self { inbox, state: Mutex::new(state), home: Mutex::new(handle.clone()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, AtWork> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On the runtime that we are in, if we are: the one of the beginning may have ended.
+    fn home(&self) -> MutexGuard<'_, Handle> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On the members' runtime: whoever rings may be in one that ends at once, or that has no clock.
     fn begin(self: Arc<Self>) {
-        let handle = Handle::try_current().unwrap_or_else(|_| self.handle.clone());
-        handle.spawn(AtWorkUntilDropped(self).work());
+        let home = self.home().clone();
+        home.spawn(Working { worker: self, place: Place::Home }.work());
     }
 
     /// Rings when the next message is due.
@@ -148,12 +158,24 @@ impl Worker {
     }
 }
 
-/// A task that is dropped before it is done, with its runtime, leaves the bell to the next one who rings.
-struct AtWorkUntilDropped(Arc<Worker>);
+/// A shard's task, until it is done or dropped with its runtime.
+struct Working {
+    worker: Arc<Worker>,
+    place: Place,
+}
 
-impl AtWorkUntilDropped {
-    async fn work(self) {
-        let worker = &self.0;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Home,
+    /// Where somebody rang when home had ended.
+    Abroad,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Working {
+    async fn work(mut self) {
+        let worker = &self.worker;
         loop {
             let more = {
                 let mut state = worker.lock();
@@ -164,6 +186,7 @@ impl AtWorkUntilDropped {
                 more
             };
             if !more && worker.inbox.sleeps() {
+                self.place = Place::Done;
                 return;
             }
             yield_now().await;
@@ -171,9 +194,21 @@ impl AtWorkUntilDropped {
     }
 }
 
-impl Drop for AtWorkUntilDropped {
+/// Dropped before it is done, with its runtime, it goes on in the one that we are in; if that has no place for it either, it
+/// leaves the bell to the next one who rings.
+impl Drop for Working {
     fn drop(&mut self) {
-        self.0.inbox.is_left();
+        if self.place == Place::Done {
+            return;
+        }
+        let elsewhere = Handle::try_current().ok().filter(|_| self.place == Place::Home);
+        match elsewhere {
+            Some(elsewhere) => {
+                let abroad = Self { worker: self.worker.clone(), place: Place::Abroad };
+                elsewhere.spawn(abroad.work());
+            }
+            None => self.worker.inbox.is_left(),
+        }
     }
 }
 

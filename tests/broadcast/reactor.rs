@@ -1,0 +1,5 @@
+//! Topics over real sockets, on the reactor.
+
+mod suite;
+
+const ENGINE: suite::Engine = suite::Engine::Reactor;
