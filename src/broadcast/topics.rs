@@ -437,17 +437,18 @@ impl Directory {
             topic == EVERYBODY || entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0
         };
         let shards = self.shards.read();
-        let inboxes = || shards.iter().flatten().filter(|inbox| is_wanted(inbox));
+        // Asked once, as wildcards come and go meanwhile.
+        let inboxes: Vec<_> = shards.iter().flatten().filter(|inbox| is_wanted(inbox)).collect();
         // In the order of their numbers, so that two who publish never wait for each other.
-        let mut queues: Vec<_> = inboxes().map(|inbox| inbox.lock()).collect();
+        let mut queues: Vec<_> = inboxes.iter().map(|inbox| inbox.lock()).collect();
         if queues.iter().any(|queue| !queue.has_room(bytes)) {
             return Err(TopicError::Full);
         }
-        for (queue, delivery) in queues.iter_mut().zip(Delivery::split(&publication, inboxes().count())) {
+        for (queue, delivery) in queues.iter_mut().zip(Delivery::split(&publication, inboxes.len())) {
             queue.push(command(delivery), bytes);
         }
         drop(queues);
-        inboxes().for_each(|inbox| inbox.ring());
+        inboxes.iter().for_each(|inbox| inbox.ring());
         drop(shards);
         (entry.epoch, entry.last) = (position.epoch, position.offset);
         if topic != EVERYBODY {

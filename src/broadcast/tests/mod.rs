@@ -3,3 +3,4 @@
 mod policies;
 mod property;
 mod simulation;
+mod threads;
