@@ -1,5 +1,6 @@
 //! What subscribers get, by simulated sockets and a virtual clock; what several threads see.
 
+mod directory;
 mod policies;
 mod property;
 mod simulation;
