@@ -1,6 +1,7 @@
 //! What subscribers get, by simulated sockets and a virtual clock; what several threads see.
 
 mod directory;
+mod inboxes;
 mod policies;
 mod property;
 mod simulation;
