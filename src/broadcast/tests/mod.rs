@@ -4,5 +4,6 @@ mod directory;
 mod inboxes;
 mod policies;
 mod property;
+mod rates;
 mod simulation;
 mod threads;
