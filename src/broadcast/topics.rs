@@ -256,15 +256,14 @@ impl Topics {
         let Some(entry) = stripe.topics.get_mut(topic) else {
             return Page { position: none, messages: Vec::new(), complete: since.is_none() };
         };
-        let (position, last) = (entry.position(), entry.last);
+        let position = entry.position();
         let Some(since) = since else {
             let all = entry.history.all(now, &settings.history);
             let mut messages: Vec<_> = all.rev().take(limit).cloned().collect();
             messages.reverse();
             return Page { position, messages, complete: true };
         };
-        let same = since.epoch == position.epoch;
-        let missed = entry.history.since(now, since.offset, last, &settings.history).filter(|_| same);
+        let missed = entry.history.since(now, since, position, &settings.history);
         let complete = missed.is_some();
         let messages = missed.into_iter().flatten().take(limit).cloned().collect();
         Page { position, messages, complete }
@@ -542,10 +541,9 @@ impl Directory {
         }
         let entry = stripe.entry(name, || self.epoch());
         entry.come(inbox.number);
-        let (position, last) = (entry.position(), entry.last);
+        let position = entry.position();
         let missed: Option<Vec<_>> = since
-            .filter(|since| since.epoch == position.epoch)
-            .and_then(|since| entry.history.since(now, since.offset, last, &self.settings.history))
+            .and_then(|since| entry.history.since(now, since, position, &self.settings.history))
             .map(|missed| missed.cloned().collect());
         let subscribed = Subscribed {
             position: Some(position),

@@ -5,5 +5,6 @@ mod inboxes;
 mod policies;
 mod property;
 mod rates;
+mod recovery;
 mod simulation;
 mod threads;
