@@ -77,12 +77,15 @@ pub(super) struct Stripe {
 }
 
 impl Stripe {
+    /// The topic of this name, made if there is none. It is not forgotten until [`used`](Self::used) says that it was.
     pub(super) fn entry(&mut self, name: &str, epoch: impl FnOnce() -> u64) -> &mut Entry {
         if !self.topics.contains_key(name) {
             let name: Arc<str> = name.into();
             self.topics.insert(name.clone(), Entry::new(name, epoch()));
         }
-        self.topics.get_mut(name).expect("it was put in if it was not there")
+        let entry = self.topics.get_mut(name).expect("it was put in if it was not there");
+        entry.idle_until = None;
+        entry
     }
 
     /// Takes note that a topic was used, so that it is kept for as long; one with subscribers is kept anyway.
@@ -94,15 +97,15 @@ impl Stripe {
         }
     }
 
-    /// Forgets some of those that were idle for long enough, or `one` that is idle at all; how many it was.
-    pub(super) fn forget_idle(&mut self, now: Instant, one: bool) -> usize {
+    /// Forgets some of those that were idle for long enough; how many it was.
+    pub(super) fn forget_idle(&mut self, now: Instant) -> usize {
         let mut forgotten = 0;
         for _ in 0..LOOKS.min(self.idle.len()) {
             let Some(name) = self.idle.pop_front() else { break };
             let Some(entry) = self.topics.get_mut(&name) else { continue };
             match entry.idle_until {
                 None => entry.is_listed = false,
-                Some(until) if until <= now || (one && forgotten == 0) => {
+                Some(until) if until <= now => {
                     self.topics.remove(&name);
                     forgotten += 1;
                 }
@@ -110,6 +113,18 @@ impl Stripe {
             }
         }
         forgotten
+    }
+
+    /// Forgets one that is idle at all; whether there was one.
+    pub(super) fn forget_one(&mut self) -> bool {
+        while let Some(name) = self.idle.pop_front() {
+            match self.topics.get_mut(&name) {
+                Some(entry) if entry.idle_until.is_none() => entry.is_listed = false,
+                Some(_) => return self.topics.remove(&name).is_some(),
+                None => {}
+            }
+        }
+        false
     }
 }
 

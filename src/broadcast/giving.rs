@@ -141,11 +141,12 @@ impl Giving<'_> {
         if self.waiting.closing {
             return self.tally(given, |tally| tally.dropped += 1);
         }
-        let at_once = !self.waiting.behind
-            && match subscription {
-                EVERYBODY => self.waiting.everybody.is_none_or(|place| self.is_free(place)),
-                place => self.is_free(place),
-            };
+        let subscription = match subscription {
+            EVERYBODY if self.settings.everybody.every.is_some() => self.everybody(),
+            EVERYBODY => self.waiting.everybody.unwrap_or(EVERYBODY),
+            place => place,
+        };
+        let at_once = !self.waiting.behind && (subscription == EVERYBODY || self.is_free(subscription));
         let what = &self.turn.given[given as usize];
         let Some(publication) = what.publication().filter(|_| at_once) else {
             return self.wait(given, subscription);

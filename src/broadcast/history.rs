@@ -51,11 +51,12 @@ pub struct Page {
     pub position: Position,
     /// The messages, the oldest first.
     pub messages: Vec<Arc<Publication>>,
-    /// All that came since then are among them; false if some are forgotten, or if the epoch is another one.
+    /// Nothing that came since then is missing, between them or before them; where there were more than the limit, the others
+    /// follow. False if some are forgotten, or if the epoch is another one.
     pub complete: bool,
 }
 
-/// The ring.
+/// The ring: of one epoch, and by their offsets.
 #[derive(Debug, Default)]
 pub(super) struct History {
     kept: VecDeque<(Instant, Arc<Publication>)>,
@@ -64,12 +65,14 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn push(&mut self, now: Instant, publication: &Arc<Publication>, limits: &HistoryLimits) {
-        if limits.messages == 0 || limits.age.is_zero() {
+        if limits.messages == 0 || limits.bytes == 0 || limits.age.is_zero() {
             return;
         }
-        if self.kept.back().is_some_and(|(_, last)| !follows(publication, last)) {
-            // Given its place by somebody else, from whom something was lost: what is behind a hole can't be recovered.
-            self.clear();
+        let Position { epoch, offset } = publication.position();
+        let is_behind = |last: Position| last.epoch == epoch && last.offset < offset;
+        if self.kept.back().is_some_and(|(_, last)| !is_behind(last.position())) {
+            self.kept.clear();
+            self.bytes = 0;
         }
         self.bytes += publication.payload_len();
         self.kept.push_back((now, publication.clone()));
@@ -79,18 +82,21 @@ impl History {
         self.forget_old(now, limits);
     }
 
-    /// The messages behind `offset`, `last` being the topic's last; `None` if they are not all there.
+    /// The messages behind `since`, `last` being the topic's last; `None` if they are not all there.
     pub(super) fn since(
         &mut self,
         now: Instant,
-        offset: u64,
-        last: u64,
+        since: Since,
+        last: Position,
         limits: &HistoryLimits,
     ) -> Option<impl Iterator<Item = &Arc<Publication>>> {
         self.forget_old(now, limits);
-        let missed = usize::try_from(last.checked_sub(offset)?).ok()?;
-        let from = self.kept.len().checked_sub(missed)?;
-        Some(self.kept.range(from..).map(|(_, publication)| publication))
+        let missed = last.offset.checked_sub(since.offset).filter(|_| since.epoch == last.epoch)?;
+        // Of another epoch, or up to there. A broker may have left some out: then there are fewer behind than were missed.
+        let is_before = |position: Position| position.epoch != since.epoch || position.offset <= since.offset;
+        let from = self.kept.partition_point(|(_, publication)| is_before(publication.position()));
+        let kept = self.kept.range(from..);
+        (kept.len() as u64 == missed).then(|| kept.map(|(_, publication)| publication))
     }
 
     /// All that is kept.
@@ -101,10 +107,6 @@ impl History {
     ) -> impl DoubleEndedIterator<Item = &Arc<Publication>> {
         self.forget_old(now, limits);
         self.kept.iter().map(|(_, publication)| publication)
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
     }
 
     fn forget_old(&mut self, now: Instant, limits: &HistoryLimits) {
@@ -118,9 +120,4 @@ impl History {
             self.bytes -= publication.payload_len();
         }
     }
-}
-
-fn follows(publication: &Publication, last: &Publication) -> bool {
-    let (this, last) = (publication.position(), last.position());
-    this.epoch == last.epoch && this.offset == last.offset + 1
 }

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -32,6 +32,8 @@ pub(crate) struct Inbox {
 pub(super) struct Queue {
     commands: VecDeque<Command>,
     bytes: usize,
+    /// Which of them is the last that tells a topic's losses, if nothing of the topic has come since.
+    losses: HashMap<Arc<str>, usize>,
     /// Nobody will look here again.
     over: bool,
 }
@@ -133,6 +135,7 @@ impl Inbox {
     pub(super) fn take(&self, commands: &mut VecDeque<Command>) {
         let mut queue = self.lock();
         queue.bytes = 0;
+        queue.losses.clear();
         std::mem::swap(&mut queue.commands, commands);
     }
 
@@ -146,6 +149,14 @@ impl Inbox {
     }
 }
 
+#[cfg(test)]
+impl Inbox {
+    /// What is asked for and not taken.
+    pub(super) fn len(&self) -> usize {
+        self.lock().commands.len()
+    }
+}
+
 impl Queue {
     /// Whether a message of so many bytes may be put in; one of any size, if there is none.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
@@ -155,10 +166,33 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, command: Command, bytes: usize) {
-        if !self.over {
+        if !self.over && !self.is_told(&command) {
             self.bytes += bytes;
             self.commands.push_back(command);
         }
+    }
+
+    /// Whether it is a loss that goes on one that waits already: while a shard is stuck, a broker may lose any number of messages.
+    fn is_told(&mut self, command: &Command) -> bool {
+        match command {
+            Command::Lost(gap) => {
+                let at = self.losses.insert(gap.topic.clone(), self.commands.len());
+                if let Some(at) = at
+                    && let Some(Command::Lost(before)) = self.commands.get_mut(at)
+                    && before.extend(gap)
+                {
+                    self.losses.insert(gap.topic.clone(), at);
+                    return true;
+                }
+            }
+            Command::Publish(delivery) if !self.losses.is_empty() => {
+                self.losses.remove(&delivery.publication().topic);
+            }
+            // Who comes or goes is told of what is lost from then on, or until then.
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } => self.losses.clear(),
+            _ => {}
+        }
+        false
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    entry::Stripe,
+    entry::{Entry, Stripe},
     error::TopicError,
     gap::{Gap, GapReason},
     history::{HistoryLimits, Page, Position, Since},
@@ -257,15 +257,14 @@ impl Topics {
         let Some(entry) = stripe.topics.get_mut(topic) else {
             return Page { position: none, messages: Vec::new(), complete: since.is_none() };
         };
-        let (position, last) = (entry.position(), entry.last);
+        let position = entry.position();
         let Some(since) = since else {
             let all = entry.history.all(now, &settings.history);
             let mut messages: Vec<_> = all.rev().take(limit).cloned().collect();
             messages.reverse();
             return Page { position, messages, complete: true };
         };
-        let same = since.epoch == position.epoch;
-        let missed = entry.history.since(now, since.offset, last, &settings.history).filter(|_| same);
+        let missed = entry.history.since(now, since, position, &settings.history);
         let complete = missed.is_some();
         let messages = missed.into_iter().flatten().take(limit).cloned().collect();
         Page { position, messages, complete }
@@ -303,10 +302,18 @@ impl Topics {
         for stripe in &self.0.stripes {
             let mut stripe = lock(stripe);
             for _ in 0..stripe.topics.len() {
-                let forgotten = stripe.forget_idle(now, false);
+                let forgotten = stripe.forget_idle(now);
                 self.0.topics.fetch_sub(forgotten, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Topics {
+    /// Topics that are known, counted one by one.
+    pub(super) fn count(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| lock(stripe).topics.len()).sum()
     }
 }
 
@@ -382,29 +389,36 @@ impl Directory {
         ((z ^ (z >> 31)) >> 11).max(1)
     }
 
-    /// How long a topic is kept that nobody has subscribed to.
-    fn keep(&self) -> Duration {
-        self.settings.history.age.max(IDLE_MIN)
+    /// The topic of this name, made if there is none; it is kept until [`used`](Self::used) says that it was.
+    fn entered<'s>(
+        &self,
+        stripe: &'s mut Stripe,
+        name: &str,
+        now: Instant,
+    ) -> Result<&'s mut Entry, TopicError> {
+        self.topics.fetch_sub(stripe.forget_idle(now), Ordering::Relaxed);
+        if !stripe.topics.contains_key(name) {
+            self.make_room(stripe, name)?;
+        }
+        Ok(stripe.entry(name, || self.epoch()))
     }
 
-    /// Makes sure that there is room for `name` among the topics.
-    fn make_room(&self, stripe: &mut Stripe, name: &str, now: Instant) -> Result<(), TopicError> {
-        let forgotten = stripe.forget_idle(now, false);
-        self.topics.fetch_sub(forgotten, Ordering::Relaxed);
-        if stripe.topics.contains_key(name) {
-            return Ok(());
-        }
+    /// Counts one topic more: as one of those that there may be, or for an idle one.
+    fn make_room(&self, stripe: &mut Stripe, name: &str) -> Result<(), TopicError> {
         let max = self.settings.topics_max;
-        if self.topics.fetch_add(1, Ordering::Relaxed) < max {
+        if self.topics.fetch_add(1, Ordering::Relaxed) < max || name == EVERYBODY {
             return Ok(());
         }
-        let forgotten = stripe.forget_idle(now, true);
-        self.topics.fetch_sub(forgotten, Ordering::Relaxed);
-        if forgotten > 0 {
-            return Ok(());
-        }
+        // Those that others are at work on, and our own, cannot be locked.
+        let mut others = self.stripes.iter().filter_map(|stripe| stripe.try_lock().ok());
+        let is_forgotten = stripe.forget_one() || others.any(|mut stripe| stripe.forget_one());
         self.topics.fetch_sub(1, Ordering::Relaxed);
-        Err(TopicError::TooManyTopics { max })
+        if is_forgotten { Ok(()) } else { Err(TopicError::TooManyTopics { max }) }
+    }
+
+    /// A topic was used: it is kept for as long from now on, if nobody subscribes to it.
+    fn used(&self, stripe: &mut Stripe, name: &str, now: Instant) {
+        stripe.used(name, now, self.settings.history.age.max(IDLE_MIN));
     }
 
     fn publish(
@@ -429,8 +443,7 @@ impl Directory {
         command: fn(Delivery) -> Command,
     ) -> Result<Publishing, TopicError> {
         let now = (self.settings.clock)();
-        self.make_room(stripe, topic, now)?;
-        let entry = stripe.entry(topic, || self.epoch());
+        let entry = self.entered(stripe, topic, now)?;
         let position = position.unwrap_or(Position { epoch: entry.epoch, offset: entry.last + 1 });
         let publication = Arc::new(Publication::new(entry.name.clone(), position, make(position)));
         let bytes = publication.message.frame_bytes();
@@ -438,10 +451,12 @@ impl Directory {
             topic == EVERYBODY || entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0
         };
         let shards = self.shards.read();
+        // Asked once, as wildcards come and go meanwhile.
         let inboxes: Vec<_> = shards.iter().flatten().filter(|inbox| is_wanted(inbox)).collect();
         // In the order of their numbers, so that two who publish never wait for each other.
         let mut queues: Vec<_> = inboxes.iter().map(|inbox| inbox.lock()).collect();
         if queues.iter().any(|queue| !queue.has_room(bytes)) {
+            self.used(stripe, topic, now);
             return Err(TopicError::Full);
         }
         for (queue, delivery) in queues.iter_mut().zip(Delivery::split(&publication, inboxes.len())) {
@@ -454,7 +469,7 @@ impl Directory {
         if topic != EVERYBODY {
             entry.history.push(now, &publication, &self.settings.history);
         }
-        stripe.used(topic, now, self.keep());
+        self.used(stripe, topic, now);
         Ok(Publishing(publication))
     }
 
@@ -469,7 +484,6 @@ impl Directory {
             reason: GapReason::Broker,
         };
         (entry.epoch, entry.last) = (from.epoch, gap.to);
-        entry.history.clear();
         for inbox in self.shards.read().iter().flatten() {
             if entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0 {
                 inbox.push(Command::Lost(gap.clone()));
@@ -515,20 +529,22 @@ impl Directory {
         }
         let now = (self.settings.clock)();
         let mut stripe = self.stripe(name);
-        self.make_room(&mut stripe, name, now)?;
+        self.entered(&mut stripe, name, now)?;
         let watched = presence.then(|| presence_of(name));
-        if let Some(watched) = &watched {
-            self.make_room(&mut stripe, watched, now)?;
+        if let Some(watched) = &watched
+            && let Err(error) = self.entered(&mut stripe, watched, now).map(drop)
+        {
+            self.used(&mut stripe, name, now);
+            return Err(error);
         }
         if let Some(identity) = &identity {
             self.change_presence(&mut stripe, name, PresenceKind::Join, identity);
         }
         let entry = stripe.entry(name, || self.epoch());
         entry.come(inbox.number);
-        let (position, last) = (entry.position(), entry.last);
+        let position = entry.position();
         let missed: Option<Vec<_>> = since
-            .filter(|since| since.epoch == position.epoch)
-            .and_then(|since| entry.history.since(now, since.offset, last, &self.settings.history))
+            .and_then(|since| entry.history.since(now, since, position, &self.settings.history))
             .map(|missed| missed.cloned().collect());
         let subscribed = Subscribed {
             position: Some(position),
@@ -563,7 +579,7 @@ impl Directory {
                 entry.go(inbox.number);
                 unsubscribe(entry.name.clone());
             }
-            stripe.used(name, now, self.keep());
+            self.used(&mut stripe, name, now);
         };
         leave(name);
         if held.presence {
@@ -576,7 +592,7 @@ impl Directory {
 
     /// Notes who comes or goes, and tells those who watch: before who comes is among them, and after who goes is no more.
     fn change_presence(&self, stripe: &mut Stripe, name: &str, kind: PresenceKind, identity: &Arc<str>) {
-        let entry = stripe.entry(name, || self.epoch());
+        let Some(entry) = stripe.topics.get_mut(name) else { return };
         let (connections, version) = entry.presence.change(kind, identity);
         let members = entry.members + u32::from(kind == PresenceKind::Join);
         let topic = entry.name.clone();

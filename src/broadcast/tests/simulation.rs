@@ -383,7 +383,7 @@ fn parse(text: &str) -> Got {
     match parts[0] {
         "m" => message(parts[1], number(2)),
         "g" => gap(parts[1], number(2), number(3), parts[4]),
-        _ => Got::Own(parts[1].into()),
+        _ => Got::Own(parts.last().copied().unwrap_or_default().into()),
     }
 }
 
