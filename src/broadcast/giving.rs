@@ -93,12 +93,31 @@ impl Giving<'_> {
             self.offer(given, subscription);
         }
         self.flush();
+        self.leave();
+    }
+
+    /// Closes who is to be closed, if nothing waits any more: behind what is in its outbox.
+    fn leave(&mut self) {
+        let Waiting { closing, leaves_with, subscriptions, .. } = &mut *self.waiting;
+        if let Some(code) = *leaves_with
+            && !*closing
+            && subscriptions.is_empty()
+        {
+            *closing = true;
+            self.outlet.close(code, "");
+        }
     }
 
     /// Writes a chain at once to who can take it, as most can; whether that was done.
     fn write(&mut self, first: u32) -> bool {
-        let Waiting { behind, closing, rates, subscriptions, .. } = &*self.waiting;
-        if *behind || *closing || *rates > 0 || !subscriptions.is_empty() || first == NONE {
+        let Waiting { behind, closing, leaves_with, rates, subscriptions, .. } = &*self.waiting;
+        if *behind
+            || *closing
+            || leaves_with.is_some()
+            || *rates > 0
+            || !subscriptions.is_empty()
+            || first == NONE
+        {
             return false;
         }
         let Turn { batch, parcels, given, .. } = &mut *self.turn;
@@ -138,7 +157,7 @@ impl Giving<'_> {
 
     /// Something of this turn: into the outbox, if nothing is before it.
     fn offer(&mut self, given: u32, subscription: u32) {
-        if self.waiting.closing {
+        if self.waiting.closing || self.waiting.leaves_with.is_some() {
             return self.tally(given, |tally| tally.dropped += 1);
         }
         let subscription = match subscription {
@@ -358,7 +377,7 @@ impl Giving<'_> {
             let Some(entered) = self.subscriptions.get_mut(place) else { continue };
             let Some(first) = entered.queue.as_ref().and_then(|queue| queue.first()) else { continue };
             match entered.not_before {
-                Some(time) if time > self.now => {
+                Some(time) if time > self.now && self.waiting.leaves_with.is_none() => {
                     set_clock(self.due, entered, time, self.member.number, place)
                 }
                 _ if next.is_none_or(|(before, _)| first < before) => next = Some((first, place)),

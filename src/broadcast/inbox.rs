@@ -16,6 +16,7 @@ use super::{
     options::Terms,
     publication::{Delivery, Publication},
 };
+use crate::proto::CloseCode;
 
 pub(crate) struct Inbox {
     /// Its place among the shards.
@@ -71,6 +72,11 @@ pub(super) enum Command {
     /// Somebody's outbox is empty again.
     Drained {
         member: Arc<MemberState>,
+    },
+    /// Somebody is to be closed, once it has what waits for it.
+    Close {
+        member: Arc<MemberState>,
+        code: CloseCode,
     },
 }
 

@@ -17,6 +17,7 @@ use super::{
     options::Subscription,
     topics::Directory,
 };
+use crate::proto::CloseCode;
 
 /// A connection that takes part in [`Topics`](super::Topics): subscribes and unsubscribes, from any thread. A clone is a reference
 /// count; it does not keep the connection open, and when the connection ends, so do its subscriptions.
@@ -126,6 +127,15 @@ impl Member {
     #[cfg_attr(not(feature = "reactor"), expect(dead_code, reason = "it is the reactor's"))]
     pub(crate) fn drained(&self) {
         self.0.drained();
+    }
+
+    /// Has the connection closed once it has what was published until now; it gets no more.
+    #[cfg_attr(
+        not(any(feature = "tokio", feature = "reactor")),
+        expect(dead_code, reason = "it is the drivers'")
+    )]
+    pub(crate) fn close(&self, code: CloseCode) {
+        self.0.inbox.push(Command::Close { member: self.0.clone(), code });
     }
 
     /// The connection has ended.

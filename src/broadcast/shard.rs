@@ -21,6 +21,7 @@ use super::{
     queue::Queue,
     topics::{Settings, Shards, Topics},
 };
+use crate::proto::CloseCode;
 
 /// A shard of [`Topics`], driven by whoever owns its members' sockets. It knows them by a `K`.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub(super) struct Waiting {
     pub(super) behind: bool,
     /// It is closed, or gone.
     pub(super) closing: bool,
+    /// It is to be closed with this code, once it has what waits for it.
+    pub(super) leaves_with: Option<CloseCode>,
     /// Subscriptions that have a rate.
     pub(super) rates: u32,
     /// The subscriptions of which something waits.
@@ -282,6 +285,12 @@ impl<K: 'static> Shard<K> {
                 let Some(&place) = self.numbers.get(&member.number) else { return };
                 let Some(seat) = self.seats.get_mut(place) else { return };
                 seat.waiting.behind = false;
+                self.turn.touch(place);
+            }
+            Command::Close { member, code } => {
+                let Some(&place) = self.numbers.get(&member.number) else { return };
+                let Some(seat) = self.seats.get_mut(place) else { return };
+                seat.waiting.leaves_with = Some(code);
                 self.turn.touch(place);
             }
         }

@@ -42,7 +42,9 @@ pub(super) struct EventLoop<H: Handler> {
     shard: Option<Box<Shard<Key>>>,
     /// which has more to do than one turn's share.
     shard_has_more: bool,
-    /// By when the last are cut, once we are shutting down.
+    /// By when whoever has not taken what topics have for it is closed all the same, once we are shutting down,
+    closes_by: Option<Instant>,
+    /// and by when the last are cut.
     pub(super) stops_by: Option<Instant>,
     /// Events since the clocks were looked at.
     unfired: usize,
@@ -79,6 +81,7 @@ impl<H: Handler> EventLoop<H> {
             topics: None,
             shard: None,
             shard_has_more: false,
+            closes_by: None,
             stops_by: None,
             unfired: 0,
             scratch: Scratch::default(),
@@ -125,6 +128,10 @@ impl<H: Handler> EventLoop<H> {
             let began = Instant::now();
             self.world.now = began;
             self.turn(&events)?;
+            if self.closes_by.is_some_and(|by| began >= by) {
+                self.closes_by = None;
+                self.close_all(|world, index| world.close(index, CloseCode::AWAY, "").unwrap_or_default());
+            }
             now = Instant::now();
             self.count_turn(now - began);
             if let Some(by) = self.stops_by
@@ -143,7 +150,8 @@ impl<H: Handler> EventLoop<H> {
             return Some(Duration::ZERO);
         }
         let of_shard = shard.and_then(|shard| shard.poll_timeout());
-        let next = [self.wheel.next(), self.accepting.waits_until(), self.stops_by, of_shard];
+        let closes_by = self.closes_by;
+        let next = [self.wheel.next(), self.accepting.waits_until(), closes_by, self.stops_by, of_shard];
         next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -313,17 +321,29 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         let config = &self.world.config;
-        self.stops_by = Some(Instant::now() + config.close_within + config.linger_within);
+        let now = Instant::now();
+        (self.closes_by, self.stops_by) =
+            (Some(now + config.linger_within), Some(now + config.close_within + config.linger_within));
         // Whoever the kernel has accepted for us is told, too.
         self.refuse_backlog();
+        // What topics have for a connection comes before its Close.
+        self.close_all(|world, index| match &world.slots[index].member {
+            Some(member) => member.close(CloseCode::AWAY),
+            None => world.close(index, CloseCode::AWAY, "").unwrap_or_default(),
+        });
+    }
+
+    /// Closes by `close` who is open, and refuses who is not yet. An error says that it is closing already.
+    fn close_all(&mut self, close: impl Fn(&mut World<H::Data>, usize)) {
         let all: Vec<usize> = self.world.slots.iter().map(|(index, _)| index).collect();
         for index in all {
             if self.world.connection(index).is_some() {
-                let _ = self.world.close(index, CloseCode::AWAY, "");
+                close(&mut self.world, index);
             } else {
                 self.refuse_unavailable(index);
             }
         }
+        self.settle_dirty();
     }
 
     // ---- callbacks

@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use ::tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
+    time::timeout,
 };
 
 use super::shared::Shared;
@@ -84,14 +86,28 @@ impl Book {
         }
     }
 
-    /// Refuses handshakes, closes connections with 1001, and waits until all are gone.
-    pub(super) async fn shut_down(&self) {
+    /// Refuses handshakes, closes connections with 1001, and waits until all are gone. What topics have for a connection comes before
+    /// its Close, if it takes it within `patience`.
+    pub(super) async fn shut_down(&self, patience: Duration) {
         self.shutting_down.send_replace(true);
-        let open: Vec<_> = self.lock().open.values().filter_map(Weak::upgrade).collect();
-        for shared in open {
+        for shared in self.all_open() {
+            shared.close_behind_topics(CloseCode::AWAY);
+        }
+        if timeout(patience, self.are_gone()).await.is_ok() {
+            return;
+        }
+        for shared in self.all_open() {
             // An error says that it is closing already.
             let _ = shared.close(CloseCode::AWAY, "");
         }
+        self.are_gone().await;
+    }
+
+    fn all_open(&self) -> Vec<Arc<Shared>> {
+        self.lock().open.values().filter_map(Weak::upgrade).collect()
+    }
+
+    async fn are_gone(&self) {
         loop {
             let left = self.left.notified();
             if self.lock().entries == 0 {

@@ -179,7 +179,8 @@ impl Listener {
         };
         drop(socket);
         let config = acceptor.config();
-        let _ = timeout(config.close_within + config.linger_within, book.shut_down()).await;
+        let _ =
+            timeout(config.close_within + config.linger_within, book.shut_down(config.linger_within)).await;
         result
     }
 }

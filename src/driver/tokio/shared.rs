@@ -20,7 +20,7 @@ use super::{
     lent::with_lent,
     waits::{Ticket, Waits, What},
 };
-use crate::broadcast::Flushed;
+use crate::broadcast::{Flushed, Member};
 use crate::driver::close_info::CloseInfo;
 use crate::proto::{
     Cause, CloseCode, Compression, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
@@ -190,6 +190,16 @@ impl Shared {
         inner.connection.close(now(), code, reason)?;
         let_all_see_the_close(inner);
         Ok(())
+    }
+
+    /// [`close`](Self::close), behind what topics have for it.
+    pub(super) fn close_behind_topics(&self, code: CloseCode) {
+        let member = self.lock().waits.member().cloned();
+        match member {
+            Some(member) => member.close(code),
+            // An error says that it is closing already.
+            None => self.close(code, "").unwrap_or_default(),
+        }
     }
 
     pub(super) fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
@@ -434,6 +444,11 @@ impl Inner {
         self.waits.set_direct(half);
     }
 
+    /// It takes part in topics.
+    pub(super) fn set_member(&mut self, member: &Member) {
+        self.waits.set_member(Some(member.clone()));
+    }
+
     /// Others write no more, and the half shuts its direction as it goes.
     pub(super) fn unshare(&mut self) {
         drop(self.waits.take_direct());
@@ -483,6 +498,7 @@ impl Inner {
 
     /// There will be no pump any more.
     pub(super) fn pump_is_gone(&mut self) {
+        self.waits.set_member(None);
         self.pump_sleeps = false;
         self.pump = None;
         // The socket is done with, whichever half goes last; a direction that is to be shut was.

@@ -310,6 +310,7 @@ impl Inner {
         if self.is_told() {
             return member.leave();
         }
+        self.set_member(member);
         self.wait_for_end(&Waker::from(Arc::new(Ended(member.clone()))));
     }
 }

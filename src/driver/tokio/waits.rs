@@ -11,7 +11,7 @@ use std::{
 use ::tokio::net::tcp::OwnedWriteHalf;
 
 use super::{round_trip::RoundTrips, shared::Shared};
-use crate::proto::Control;
+use crate::{broadcast::Member, proto::Control};
 
 #[derive(Debug, Default)]
 pub(super) struct Waits(Option<Box<Waiting>>);
@@ -21,6 +21,8 @@ struct Waiting {
     waiters: Vec<Waiter>,
     round_trips: RoundTrips,
     direct: Direct,
+    /// Its part in topics.
+    member: Option<Member>,
 }
 
 /// Whether messages to many are written by whoever publishes them.
@@ -134,6 +136,17 @@ impl Waits {
         self.0.get_or_insert_default().direct = half.map_or(Direct::Never, Direct::By);
     }
 
+    pub(super) fn member(&self) -> Option<&Member> {
+        self.0.as_ref()?.member.as_ref()
+    }
+
+    pub(super) fn set_member(&mut self, member: Option<Member>) {
+        if member.is_some() || self.0.is_some() {
+            self.0.get_or_insert_default().member = member;
+            self.tidy();
+        }
+    }
+
     pub(super) fn take_direct(&mut self) -> Option<OwnedWriteHalf> {
         match std::mem::replace(&mut self.0.as_mut()?.direct, Direct::Never) {
             Direct::By(half) => Some(half),
@@ -146,6 +159,7 @@ impl Waits {
             waiting.waiters.is_empty()
                 && waiting.round_trips.is_empty()
                 && matches!(waiting.direct, Direct::No)
+                && waiting.member.is_none()
         });
     }
 }

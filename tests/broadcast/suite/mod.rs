@@ -11,6 +11,7 @@ mod faults;
 #[path = "../../support/peer.rs"]
 mod peer;
 mod server;
+mod shutdown;
 mod slow;
 
 pub(crate) use server::Engine;
