@@ -18,9 +18,14 @@ use crate::proto::{CloseCode, PreparedMessage, SendError, truncate_reason};
 pub(crate) trait Outlet {
     /// Writes so many whole frames, if there is nothing before them and they need not be compressed: the bytes that the socket took.
     /// If these are not all, the messages are to be [sent](Self::send) and what was [written](Self::wrote) of them noted.
-    fn write(&mut self, frames: &[u8], messages: usize) -> Option<usize>;
+    fn write(&mut self, frames: &[u8], messages: usize) -> Option<usize> {
+        let _ = (frames, messages);
+        None
+    }
     /// Takes note that the first bytes of what is queued are written.
-    fn wrote(&mut self, bytes: usize);
+    fn wrote(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
     /// Queues a message in the outbox.
     fn send(&mut self, message: &PreparedMessage) -> Result<(), SendError>;
     /// Writes what is queued, as far as the socket takes it.
