@@ -248,6 +248,28 @@ fn a_wildcard_that_loses_of_too_many_topics_is_closed() {
     assert_eq!(sim.socket(one).closed, Some((CloseCode::POLICY, "too slow: 3 messages dropped".to_owned())));
 }
 
+/// Two wildcards and a name match, and the message waits once, by the terms of the name.
+///
+/// catalogue: ZC-33
+#[test]
+fn what_several_subscriptions_match_waits_by_the_terms_of_the_exact_one() {
+    let mut sim = Sim::new(1);
+    let one = sim.join(0);
+    for (name, messages_max) in [(">", 9), ("t:x", 2), ("t:*", 9)] {
+        let subscription = Subscription::new().policy(OverflowPolicy::DropNewest).messages_max(messages_max);
+        sim.members[one].subscribe(name, subscription).expect("subscribed");
+    }
+    sim.work();
+    sim.stall(one);
+    (0..5).for_each(|_| drop(sim.publish("t:x").expect("published")));
+    sim.work();
+    assert_eq!(sim.waiting(one), [("t:x".into(), 2, 2 * 10, 1)]);
+    sim.drain();
+    let mut expected: Vec<_> = (1..=3).map(|offset| message("t:x", offset)).collect();
+    expected.push(gap("t:x", 4, 5, "slow"));
+    assert_eq!(sim.got(one), expected);
+}
+
 /// Losing of many topics by turns costs about the same for each message, however many there are.
 ///
 /// catalogue: G-5
