@@ -191,7 +191,7 @@ fn bounds_are_kept_to_the_byte_and_to_the_message() {
 
 /// catalogue: G-5
 #[test]
-fn a_hot_key_that_is_updated_a_million_times_costs_no_more_than_its_newest() {
+fn a_hot_key_costs_no_more_than_its_newest_however_often_it_is_updated() {
     let mut sim = Sim::new(1);
     let one = sim.join(0);
     let policy = OverflowPolicy::Conflate(ConflateBy::Key);
@@ -202,7 +202,9 @@ fn a_hot_key_that_is_updated_a_million_times_costs_no_more_than_its_newest() {
         sim.publish_with("t", 0, |publish| publish.key(format!("cold {key}"))).expect("published");
     }
     let (mut most, hot) = (0, Publish::new(say("t", 0, 0)).key("hot"));
-    for at in 0..1_000_000 {
+    // Without optimization a million would take half a minute.
+    let times = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+    for at in 0..times {
         sim.topics.publish("t", hot.clone()).expect("published");
         if at % 1000 == 0 {
             sim.work();
@@ -213,7 +215,7 @@ fn a_hot_key_that_is_updated_a_million_times_costs_no_more_than_its_newest() {
     let [(_, messages, _, gaps)] = &*sim.waiting(one) else { panic!("one subscription waits") };
     assert_eq!((*messages, *gaps), (100, 1));
     assert!(most <= 1, "{most} gaps");
-    assert_eq!(sim.members[one].lost(), 999_999);
+    assert_eq!(sim.members[one].lost(), times - 1);
 }
 
 /// A wildcard's losses are told topic by topic, and there is an end to how many may wait to be told.
