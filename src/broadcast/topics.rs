@@ -56,7 +56,6 @@ pub(super) struct Directory {
     /// Random, so that nobody can choose names for one stripe (catalogue: DS-43).
     hasher: RandomState,
     topics: AtomicUsize,
-    members: AtomicU64,
     epochs: AtomicU64,
     /// For a driver that has no loops of its own.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "it is the tokio driver's"))]
@@ -142,7 +141,6 @@ impl TopicsBuilder {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher,
             topics: AtomicUsize::new(0),
-            members: AtomicU64::new(1),
             epochs: AtomicU64::new(seed),
             seat: OnceLock::new(),
         }))
@@ -337,7 +335,7 @@ impl Topics {
 
     /// Has a connection take part, by the shard of `inbox`, which knows it by `key`.
     pub(crate) fn join(&self, inbox: &Arc<Inbox>, key: Box<dyn Any + Send>) -> Member {
-        let number = self.0.members.fetch_add(1, Ordering::Relaxed);
+        let number = MEMBERS.fetch_add(1, Ordering::Relaxed);
         let member = Member::new(number, inbox.clone(), self.0.clone());
         inbox.push(Command::Join { member: member.0.clone(), key });
         member
@@ -646,6 +644,8 @@ fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
     stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Numbers of members, of all topics of the process: whom a message is not for is nobody else on another broker's node.
+static MEMBERS: AtomicU64 = AtomicU64::new(1);
 /// Locks over all topics.
 const STRIPES: usize = 64;
 /// The topic of what is for all, whose name nobody can give.

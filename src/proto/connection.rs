@@ -325,7 +325,9 @@ impl Connection {
                 return self.send_prepared(prepared, lent);
             }
             Outgoing::Prepared(prepared) => {
-                compression = prepared.compression();
+                // With a context of our own it is plain, as a server's is: what may be taken back must not be referred to.
+                let keeps_context = self.deflate.is_some_and(|terms| terms.of_sender(self.role).1);
+                compression = if keeps_context { Compression::Never } else { prepared.compression() };
                 (prepared::opcode(prepared.kind()), Body::Borrowed(prepared.payload()))
             }
         };

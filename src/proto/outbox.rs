@@ -431,3 +431,6 @@ const FRAMES_KEPT_MAX: usize = 4 << 10;
 const SPARE_MAX: usize = 32;
 /// Slices a write is given at most; the kernel takes 1,024.
 const SLICES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests;

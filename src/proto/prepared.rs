@@ -167,3 +167,6 @@ fn encode(opcode: OpCode, rsv1: bool, payload: &[u8]) -> (Bytes, u8) {
     debug_assert!(header.len() <= HEADER_BYTES_MAX);
     (frame.into(), header.len() as u8)
 }
+
+#[cfg(test)]
+mod tests;

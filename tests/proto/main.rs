@@ -10,6 +10,7 @@ mod frames;
 mod keepalive;
 mod limits;
 mod outbox;
+mod prepared;
 mod properties;
 mod target;
 mod text;

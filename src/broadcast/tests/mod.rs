@@ -1,8 +1,11 @@
 //! What subscribers get, by simulated sockets and a virtual clock; what several threads see.
 
+mod broker;
 mod directory;
 mod inboxes;
+mod model;
 mod policies;
+mod presence;
 mod property;
 mod rates;
 mod recovery;
