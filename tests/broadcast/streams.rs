@@ -54,7 +54,7 @@ async fn open(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_that_write_by_themselves_get_everything_however_often_they_fall_behind() {
     watchdog();
-    const ROUNDS: usize = 6;
+    const ROUNDS: usize = 4;
     const MESSAGES: usize = 400;
     let topics = Topics::new();
     let (mut serving, mut joined) = (JoinSet::new(), mpsc::unbounded_channel());

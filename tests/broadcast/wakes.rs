@@ -64,7 +64,7 @@ async fn members_of_a_runtime_that_came_later_are_given_to_as_well() {
             assert_eq!(timeout(DEADLINE, peer.next_text()).await.as_deref(), Ok("of a thread"), "{round}");
         }
         topics.publish("room", "of another runtime").expect("room");
-        for (peer, _) in &mut opened {
+        for (mut peer, _) in opened {
             assert_eq!(timeout(DEADLINE, peer.next_text()).await.as_deref(), Ok("of another runtime"));
             peer.send(&close(1000, "")).await;
         }

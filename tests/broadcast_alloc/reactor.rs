@@ -1,0 +1,5 @@
+//! What topics allocate, on the reactor.
+
+mod suite;
+
+const ENGINE: suite::Engine = suite::Engine::Reactor;

@@ -1,0 +1,5 @@
+//! What topics allocate, on tokio.
+
+mod suite;
+
+const ENGINE: suite::Engine = suite::Engine::Tokio;
