@@ -69,7 +69,7 @@ fn as_many_small_messages_as_65_536_may_wait_for_a_shard() {
 
 #[test]
 fn a_message_of_any_size_may_wait_for_a_shard_that_has_none() {
-    let mut sim = two_shards();
+    let sim = two_shards();
     let large = Publish::new(vec![0; 65 << 20]);
     assert_eq!(offset(sim.topics.publish("mine", large.clone())), Ok(1));
     assert_eq!(offset(sim.topics.publish("mine", "!")), Err(TopicError::Full));
@@ -78,7 +78,7 @@ fn a_message_of_any_size_may_wait_for_a_shard_that_has_none() {
 /// A topic that a refused publish would have made is as idle as any.
 #[test]
 fn a_refused_publish_leaves_no_topic_that_is_never_forgotten() {
-    let mut sim = two_shards();
+    let sim = two_shards();
     subscribe(&sim, 0, ">");
     let (known, large) = (sim.topics.len(), Publish::new(vec![0; 65 << 20]));
     sim.topics.publish("mine", large).expect("there is room");

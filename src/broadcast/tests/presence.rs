@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::simulation::{Got, Sim, message};
-use crate::broadcast::{OverflowPolicy, PresenceChange, PresenceKind, Subscription};
+use crate::broadcast::{Gap, OverflowPolicy, PresenceChange, PresenceKind, Subscription};
 
 /// Changes are told as `o KIND-IDENTITY-CONNECTIONS-MEMBERS-VERSION`, and written down.
 fn told() -> (Sim, Arc<Mutex<Vec<PresenceChange>>>) {
@@ -122,12 +122,11 @@ fn who_joins_is_told_beside_the_topics_messages() {
 /// Lost word of joins and leaves is a gap of the topic's presence.
 #[test]
 fn who_is_too_slow_for_joins_is_told_to_ask_anew() {
-    let gaps: Arc<Mutex<Vec<(String, bool, u64, u64)>>> = Arc::default();
+    let gaps: Arc<Mutex<Vec<Gap>>> = Arc::default();
     let tell_gap = {
         let gaps = gaps.clone();
-        move |gap: &crate::broadcast::Gap| {
-            let told = (gap.topic().to_owned(), gap.is_of_presence(), gap.from, gap.to);
-            gaps.lock().expect("nobody panicked").push(told);
+        move |gap: &Gap| {
+            gaps.lock().expect("nobody panicked").push(gap.clone());
             Some("o gap".into())
         }
     };
@@ -146,6 +145,7 @@ fn who_is_too_slow_for_joins_is_told_to_ask_anew() {
     sim.drain();
     let got = [own(&["change", "change", "gap"]), vec![message("t", 1)], own(&["gap"])].concat();
     assert_eq!(sim.got(watcher), got);
-    let told = [("t".into(), true, 3, 5), ("t".into(), false, 2, 2)];
-    assert_eq!(*gaps.lock().expect("nobody panicked"), told);
+    let gaps = gaps.lock().expect("nobody panicked");
+    let told = gaps.iter().map(|gap| (gap.topic(), gap.is_of_presence(), gap.from, gap.to));
+    assert_eq!(told.collect::<Vec<_>>(), [("t", true, 3, 5), ("t", false, 2, 2)]);
 }

@@ -194,11 +194,13 @@ fn who_has_subscribed_gets_everything_and_who_has_unsubscribed_nothing() {
                 }
             });
         }
-        publishers.map(|publisher| publisher.join().expect("it did not panic"));
+        for publisher in publishers {
+            publisher.join().expect("it did not panic");
+        }
         publishers_end.store(true, Ordering::Release);
         subscribers.into_iter().map(|subscriber| subscriber.join().expect("it did not panic")).collect()
     });
-    workers.map(Worker::end);
+    workers.into_iter().for_each(Worker::end);
 
     assert_eq!(counted.load(Ordering::Relaxed), 2 * 2 * EACH, "each publish is counted by all shards");
     for (_, log) in &always {
@@ -262,7 +264,7 @@ fn what_was_missed_comes_first_and_joins_what_is_published_meanwhile() {
         }
         logs
     });
-    workers.map(Worker::end);
+    workers.into_iter().for_each(Worker::end);
     assert!(!logs.is_empty());
     for (since, recovered, position, log) in logs {
         assert_eq!(recovered as u64, position.offset - since);
