@@ -147,7 +147,8 @@ impl Remote {
     }
 
     /// Ends the reactor in order: no more are accepted, unfinished handshakes get 503, connections are closed with 1001 behind
-    /// what is queued; [`Bound::run`](super::Bound::run) returns when they are gone, or after their time to close.
+    /// what is queued; [`Bound::run`](super::Bound::run) returns when they are gone, or after their time to close. What topics have for
+    /// a connection comes before its Close, if it takes it within [`linger_within`](crate::proto::ConfigBuilder::linger_within).
     pub fn shut_down(&self) {
         for mailbox in &self.0.loops {
             // One that has ended has nothing to do.

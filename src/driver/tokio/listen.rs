@@ -123,7 +123,8 @@ impl Listener {
     }
 
     /// [`serve`](Self::serve), until `shutdown`: then no more are accepted, handshakes get 503, connections are closed with
-    /// 1001, and this returns when they are gone, or after their time to close.
+    /// 1001, and this returns when they are gone, or after their time to close. What topics have for a connection comes before its
+    /// Close, if it takes it within [`linger_within`](crate::proto::ConfigBuilder::linger_within).
     ///
     /// # Errors
     /// The listening socket itself failed.
