@@ -20,7 +20,7 @@ use super::{
     message::{Compression, Control, Event, Message, Outgoing, Payload, Text},
     outbox::{Body, Outbound, Outbox},
     partial::{Inbound, Target},
-    prepared::{self, PreparedMessage},
+    prepared::PreparedMessage,
     receiver::{Found, Receiver, Rules, check_text},
     short::Short,
     stats::Stats,
@@ -310,7 +310,7 @@ impl Connection {
     pub fn send_with<'m>(
         &mut self,
         message: impl Into<Outgoing<'m>>,
-        mut compression: Compression,
+        compression: Compression,
         lent: &mut Outbound,
     ) -> Result<Admission, SendError> {
         if !matches!(self.closing, Closing::Open) && !self.may_answer() {
@@ -321,15 +321,7 @@ impl Connection {
             Outgoing::Binary(bytes) => (OpCode::Binary, Body::Borrowed(bytes)),
             Outgoing::Owned(Message::Text(text)) => (OpCode::Text, Body::Owned(text.into())),
             Outgoing::Owned(Message::Binary(bytes)) => (OpCode::Binary, Body::Owned(bytes)),
-            Outgoing::Prepared(prepared) if self.role == Role::Server => {
-                return self.send_prepared(prepared, lent);
-            }
-            Outgoing::Prepared(prepared) => {
-                // With a context of our own it is plain, as a server's is: what may be taken back must not be referred to.
-                let keeps_context = self.deflate.is_some_and(|terms| terms.of_sender(self.role).1);
-                compression = if keeps_context { Compression::Never } else { prepared.compression() };
-                (prepared::opcode(prepared.kind()), Body::Borrowed(prepared.payload()))
-            }
+            Outgoing::Prepared(prepared) => return self.send_prepared(prepared, lent),
         };
         let key = (self.role == Role::Client).then(|| lent.masks.key());
         let outbox = self.outbox.get_or_insert_with(|| lent.borrow());
@@ -349,13 +341,23 @@ impl Connection {
         Ok(if low { Admission::Below } else { Admission::Above })
     }
 
-    /// The same bytes for everybody: nothing is encoded or compressed for this connection alone.
-    #[inline]
+    /// The same bytes for everybody: nothing is encoded or compressed for this connection alone, but for a client, who masks. By
+    /// itself, as whoever sends other messages would pay for its length.
+    #[inline(never)]
     fn send_prepared(
         &mut self,
         prepared: &PreparedMessage,
         lent: &mut Outbound,
     ) -> Result<Admission, SendError> {
+        if self.role == Role::Client {
+            // With a context of our own it is plain, as a server's is: what may be taken back must not be referred to.
+            let keeps_context = self.deflate.is_some_and(|terms| terms.of_sender(self.role).1);
+            let compression = if keeps_context { Compression::Never } else { prepared.compression() };
+            return match prepared.as_text() {
+                Some(text) => self.send_with(text, compression, lent),
+                None => self.send_with(prepared.payload(), compression, lent),
+            };
+        }
         let outbox = self.outbox.get_or_insert_with(|| lent.borrow());
         if !outbox.admits(prepared.payload().len(), false, &self.config) {
             return Err(SendError::Full);

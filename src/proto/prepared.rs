@@ -151,7 +151,7 @@ impl fmt::Debug for PreparedMessage {
     }
 }
 
-pub(super) fn opcode(kind: Kind) -> OpCode {
+fn opcode(kind: Kind) -> OpCode {
     match kind {
         Kind::Text => OpCode::Text,
         Kind::Binary => OpCode::Binary,
