@@ -29,7 +29,7 @@
 //!
 //! What is re-exported here is meant to stay. The rest of [`proto`] and [`handshake`] is for those who write a driver or a
 //! simulator, and may change with a minor version until 1.0. The feature `tls` gives the client `wss://`, `reactor-tls` the
-//! reactor's server; the drivers run on Unix.
+//! reactor's server; `axum` upgrades inside an app of axum's, see the module of that name; the drivers run on Unix.
 
 pub mod broadcast;
 pub mod driver;
@@ -38,6 +38,8 @@ pub mod proto;
 
 #[cfg(feature = "reactor")]
 pub use driver::reactor;
+#[cfg(feature = "axum")]
+pub use driver::tokio::axum;
 #[cfg(feature = "tokio")]
 pub use driver::tokio::{
     Acceptor, Connector, Error, ErrorKind, Incoming, Listen, Listener, Sender, WebSocket, connect, listen,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
-use super::custom::{HeaderError, append, custom, write_field, write_fields};
+use super::custom::{HeaderError, add_field, append, custom, write_field};
 use super::endpoint::{Endpoint, SubprotocolError};
 use super::error::HandshakeError;
 use super::head::HeadBuffer;
@@ -148,17 +148,30 @@ impl Response {
 
     /// The bytes of the response. Frames may follow at once.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out =
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
-        write_field(&mut out, "Sec-WebSocket-Accept", self.accept.as_bytes());
-        if let Some(subprotocol) = &self.subprotocol {
-            write_field(&mut out, "Sec-WebSocket-Protocol", subprotocol.as_bytes());
-        }
-        if let Some((_, answer)) = &self.deflate {
-            write_field(&mut out, "Sec-WebSocket-Extensions", answer.as_bytes());
-        }
-        write_fields(&mut out, &self.headers);
+        let mut out = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        self.each_field(|name, value| write_field(&mut out, name, value));
         out.extend_from_slice(b"\r\n");
         out
+    }
+
+    /// The response for an HTTP server that writes its own heads.
+    pub fn to_http(&self) -> http::Response<()> {
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        self.each_field(|name, value| add_field(response.headers_mut(), name, value));
+        response
+    }
+
+    fn each_field(&self, mut field: impl FnMut(&str, &[u8])) {
+        field("Upgrade", b"websocket");
+        field("Connection", b"Upgrade");
+        field("Sec-WebSocket-Accept", self.accept.as_bytes());
+        if let Some(subprotocol) = &self.subprotocol {
+            field("Sec-WebSocket-Protocol", subprotocol.as_bytes());
+        }
+        if let Some((_, answer)) = &self.deflate {
+            field("Sec-WebSocket-Extensions", answer.as_bytes());
+        }
+        self.headers.iter().for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
     }
 }

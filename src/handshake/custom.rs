@@ -69,6 +69,15 @@ pub(super) fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
     }
 }
 
+/// Adds one field line that [`write_field`] could write to a head that somebody else will.
+pub(super) fn add_field(headers: &mut HeaderMap, name: &str, value: &[u8]) {
+    let added = match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        (Ok(name), Ok(value)) => append(headers, name, value).is_ok(),
+        _ => false,
+    };
+    debug_assert!(added, "{name} is ours, or was checked when it was given");
+}
+
 /// What decides about the upgrade or about where the message ends.
 fn is_reserved(name: &HeaderName) -> bool {
     const RESERVED: [HeaderName; 8] = [

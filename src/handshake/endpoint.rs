@@ -2,8 +2,14 @@
 
 use std::fmt;
 
+use http::request::Parts;
+
+use super::error::HandshakeError;
 use super::fields::is_token;
 use super::origin::OriginPolicy;
+use super::request::Request;
+use super::upgrade;
+use crate::proto::Config;
 
 /// The terms on which a server upgrades. Built once, shared by all its handshakes in an [`Arc`](std::sync::Arc).
 ///
@@ -71,6 +77,20 @@ impl Endpoint {
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = Some(secure);
         self
+    }
+
+    /// Holds a request that another HTTP server has read, such as hyper, against all that
+    /// [`ServerHandshake`](super::ServerHandshake) holds one against; answer it by [`Request::accept`] and
+    /// [`Response::to_http`](super::Response::to_http), or by the error's [`refusal`](HandshakeError::refusal).
+    ///
+    /// What that server forgives cannot be seen any more: of bytes, a line that ends in LF alone, say, or a fragment behind the
+    /// target; of fields, a second `Content-Length` of the same value, if it drops that. `config`'s limits on the head are held
+    /// again, for what is left of it.
+    ///
+    /// # Errors
+    /// The first rule that the request breaks.
+    pub fn check(&self, config: &Config, parts: &Parts) -> Result<Request, HandshakeError> {
+        upgrade::check_parts(parts, self, config)
     }
 
     pub(super) fn origin_policy(&self) -> &OriginPolicy {

@@ -18,6 +18,9 @@ pub enum HandshakeError {
         /// Whether the method is HEAD.
         head: bool,
     },
+    /// A CONNECT of HTTP/2 or HTTP/3, which another HTTP server has read: their upgrade is not supported. 501.
+    /// RFC 8441 §4, RFC 9220 §3.
+    ExtendedConnect,
     /// The target is neither a path nor an `http` or `https` URL that names the same host as `Host`: 400.
     /// RFC 9112 §3.2.
     Target,
@@ -65,6 +68,7 @@ impl HandshakeError {
         match self {
             Self::Head(error) => error.status(),
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ExtendedConnect => StatusCode::NOT_IMPLEMENTED,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
             Self::Upgrade | Self::Connection | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::OriginRequired | Self::Origin => StatusCode::FORBIDDEN,
@@ -106,6 +110,7 @@ impl fmt::Display for HandshakeError {
         f.write_str(match self {
             Self::Head(error) => return error.fmt(f),
             Self::Method { .. } => "method is not GET (RFC 6455 §4.2.1)",
+            Self::ExtendedConnect => "extended connect is not supported (RFC 8441 §4)",
             Self::Target => "request target is not ours (RFC 9112 §3.2)",
             Self::Host => "host is missing, repeated or malformed (RFC 9112 §3.2)",
             Self::Body => "request announces a body (RFC 9112 §6)",

@@ -1,13 +1,14 @@
 //! An HTTP/1.1 head: bytes collected until it is complete, then cut into tokens, once.
 //!
 //! [`Scanner`] has by then judged every byte; httparse only cuts. The finished head is one allocation, and the values
-//! in its [`HeaderMap`] are slices of it.
+//! in its [`HeaderMap`] are slices of it. A head that another HTTP server has cut comes in here too, and is judged as far as it
+//! still can be.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request::Parts};
 
 use super::fields::trim_ows;
-use super::scan::{HeadError, HeadLimits, Kind, Scanner};
+use super::scan::{HeadError, HeadLimits, Kind, Scanner, is_target_byte};
 
 /// Collects one head. Holds the bytes received, never more than `head_bytes_max`.
 #[derive(Debug)]
@@ -22,6 +23,21 @@ pub(super) struct RequestHead {
     pub(super) method: Method,
     pub(super) target: String,
     pub(super) headers: HeaderMap,
+}
+
+impl RequestHead {
+    /// What another HTTP server has cut: its version, its target and the limits are judged here.
+    pub(super) fn of_parts(parts: &Parts, limits: HeadLimits) -> Result<Self, HeadError> {
+        if parts.version != Version::HTTP_11 {
+            return Err(HeadError::Version);
+        }
+        let (method, target) = (parts.method.clone(), parts.uri.to_string());
+        if let Some(byte) = target.bytes().find(|byte| !is_target_byte(*byte)) {
+            return Err(HeadError::TargetByte(byte));
+        }
+        limits.check(method.as_str().len() + target.len() + "  HTTP/1.1".len(), &parts.headers)?;
+        Ok(Self { method, target, headers: parts.headers.clone() })
+    }
 }
 
 /// A response's head, cut.

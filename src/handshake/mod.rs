@@ -2,7 +2,8 @@
 //!
 //! A server's driver gives what it reads to a [`ServerHandshake`], shows the [`Request`] to the application, and writes
 //! the [`Response`] or the [`Refusal`] that comes of it. A client's driver writes the bytes of
-//! [`ClientRequest::start`] and gives what it reads to the [`ClientHandshake`]. Deadlines are the driver's, and so is
+//! [`ClientRequest::start`] and gives what it reads to the [`ClientHandshake`]. Where another HTTP server reads the heads,
+//! [`Endpoint::check`] holds a request against the same rules. Deadlines are the driver's, and so is
 //! closing after a refusal without looking at another byte.
 //!
 //! ```

@@ -11,7 +11,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 
-use super::custom::{HeaderError, append, custom, write_field, write_fields};
+use super::custom::{HeaderError, add_field, append, custom, write_field};
 
 /// A response other than 101. Its body is the status' reason phrase in a line, unless the application gives one.
 ///
@@ -108,25 +108,40 @@ impl Refusal {
     pub fn encode(&self) -> Vec<u8> {
         let reason = self.status.canonical_reason().unwrap_or("");
         let mut out = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_str()).into_bytes();
+        self.each_field(|name, value| write_field(&mut out, name, value));
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.sent_body());
+        out
+    }
+
+    /// The response for an HTTP server that writes its own heads; it closes the connection, as `Connection: close` tells it.
+    pub fn to_http(&self) -> http::Response<Bytes> {
+        let mut response = http::Response::new(Bytes::copy_from_slice(self.sent_body()));
+        *response.status_mut() = self.status;
+        self.each_field(|name, value| add_field(response.headers_mut(), name, value));
+        response
+    }
+
+    fn sent_body(&self) -> &[u8] {
+        if matches!(self.status.as_u16(), 204 | 205 | 304) { &[] } else { &self.body }
+    }
+
+    fn each_field(&self, mut field: impl FnMut(&str, &[u8])) {
         if self.names_upgrade {
             // RFC 9110 §7.8: who sends Upgrade also lists it in Connection.
-            write_field(&mut out, "Connection", b"close, Upgrade");
-            write_field(&mut out, "Upgrade", b"websocket");
+            field("Connection", b"close, Upgrade");
+            field("Upgrade", b"websocket");
         } else {
-            write_field(&mut out, "Connection", b"close");
+            field("Connection", b"close");
         }
-        let has_body = !matches!(self.status.as_u16(), 204 | 205 | 304);
-        let body: &[u8] = if has_body { &self.body } else { &[] };
+        let body = self.sent_body();
         if !matches!(self.status.as_u16(), 204 | 304) {
-            write_field(&mut out, "Content-Length", body.len().to_string().as_bytes());
+            field("Content-Length", body.len().to_string().as_bytes());
         }
-        write_fields(&mut out, &self.headers);
+        self.headers.iter().for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
         if !body.is_empty() && !self.headers.contains_key(CONTENT_TYPE) {
-            write_field(&mut out, CONTENT_TYPE.as_str(), b"text/plain; charset=utf-8");
+            field(CONTENT_TYPE.as_str(), b"text/plain; charset=utf-8");
         }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body);
-        out
     }
 
     /// 405, with the one method that is allowed. A HEAD gets no body, by RFC 9110 §9.3.2.

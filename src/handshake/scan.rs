@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::fields::is_tchar;
 use crate::proto::Config;
@@ -34,6 +34,23 @@ impl HeadLimits {
             request_line_bytes_max: config.request_line_bytes_max,
             headers_max: config.headers_max,
         }
+    }
+
+    /// Judges a head that is there already, cut by somebody else: its bytes are counted as if no white space had stood in it, so
+    /// that none is too long that is not when it is scanned.
+    pub(super) fn check(&self, request_line_bytes: usize, headers: &HeaderMap) -> Result<(), HeadError> {
+        if request_line_bytes > self.request_line_bytes_max {
+            return Err(HeadError::RequestLineBytes { max: self.request_line_bytes_max });
+        }
+        if headers.len() > self.headers_max {
+            return Err(HeadError::Headers { max: self.headers_max });
+        }
+        // A colon and a line end for each field, and two line ends besides.
+        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 3);
+        if fields.sum::<usize>() + request_line_bytes + 4 > self.head_bytes_max {
+            return Err(HeadError::HeadBytes { max: self.head_bytes_max });
+        }
+        Ok(())
     }
 }
 

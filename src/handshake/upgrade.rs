@@ -3,11 +3,11 @@
 //! The order decides what a request with several faults is told: what makes it no request to us first (method, body,
 //! host), then what makes it no upgrade, then what makes it a bad one, the origin last.
 
-use http::Method;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
+use http::{Method, Version, request::Parts};
 
 use super::authority::Authority;
 use super::endpoint::Endpoint;
@@ -17,8 +17,22 @@ use super::fields::{elements, single, token_list};
 use super::head::RequestHead;
 use super::key::{accept_value, is_key};
 use super::request::Request;
+use super::scan::HeadLimits;
 use super::target::Target;
-use crate::proto::Deflate;
+use crate::proto::{Config, Deflate};
+
+/// [`check`], of a head that another HTTP server has read.
+pub(super) fn check_parts(
+    parts: &Parts,
+    endpoint: &Endpoint,
+    config: &Config,
+) -> Result<Request, HandshakeError> {
+    // What HTTP/2 and HTTP/3 have in the place of `Upgrade`.
+    if parts.method == Method::CONNECT && parts.version > Version::HTTP_11 {
+        return Err(HandshakeError::ExtendedConnect);
+    }
+    check(RequestHead::of_parts(parts, HeadLimits::of(config))?, endpoint, config.deflate.as_ref())
+}
 
 /// Holds a head against every rule; what is left is a request that may be accepted.
 pub(super) fn check(

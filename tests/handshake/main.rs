@@ -7,6 +7,7 @@ mod deflate;
 mod grammar;
 mod http_strictness;
 mod origin;
+mod parsed;
 mod properties;
 mod server_requirements;
 mod support;

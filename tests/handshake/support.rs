@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use framecast::handshake::{
-    ClientRequest, ConnectError, Endpoint, Established, HandshakeError, Request, ServerHandshake, Url,
+    ClientRequest, ConnectError, Endpoint, Established, HandshakeError, HeadError, Request, ServerHandshake,
+    Url,
 };
 use framecast::proto::Config;
+use http::request::Parts;
 
 /// The base request of the catalogue, §3, line by line.
 pub(crate) const BASE: [&str; 6] = [
@@ -117,7 +120,8 @@ pub(crate) fn serve_pieces(config: &Config, endpoint: &Arc<Endpoint>, pieces: &[
     Served::Waiting
 }
 
-/// What the peer reads, the same in every delivery: the answer's bytes, or `None` while the server waits for more.
+/// What the peer reads, the same in every delivery and by whoever reads the head: the answer's bytes, or `None` while the server
+/// waits for more.
 pub(crate) fn answer_of(config: &Config, endpoint: &Endpoint, input: &[u8]) -> Option<Vec<u8>> {
     let endpoint = Arc::new(endpoint.clone());
     let mut first = None;
@@ -133,7 +137,58 @@ pub(crate) fn answer_of(config: &Config, endpoint: &Endpoint, input: &[u8]) -> O
         let lengths = || pieces.iter().map(|piece| piece.len()).collect::<Vec<_>>();
         assert_eq!(&answer, first.get_or_insert_with(|| answer.clone()), "delivered as {:?}", lengths());
     }
+    assert_same_parsed(config, &endpoint, input);
     first.flatten()
+}
+
+/// A head as another HTTP server hands it over, if it lets it pass: cut by httparse without a limit, and its target understood.
+pub(crate) fn parsed(input: &[u8]) -> Option<Parts> {
+    let mut fields = vec![httparse::EMPTY_HEADER; 20_000];
+    let mut head = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(_) = head.parse(input).ok()? else { return None };
+    let mut request = http::Request::builder().method(head.method?).uri(head.path?);
+    request =
+        request.version(if head.version? == 1 { http::Version::HTTP_11 } else { http::Version::HTTP_10 });
+    for field in head.headers {
+        request = request.header(field.name, field.value);
+    }
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
+/// What is not about single bytes, which that server has judged in its own way, is judged alike.
+fn assert_same_parsed(config: &Config, endpoint: &Arc<Endpoint>, input: &[u8]) {
+    let Some(parts) = parsed(input) else { return };
+    let ours = match serve_pieces(config, endpoint, &[input]) {
+        Served::Request(request, _) => Ok(request.accept()),
+        Served::Refused(HandshakeError::Head(error)) if error != HeadError::Version => return,
+        Served::Refused(error) => Err(error),
+        Served::Waiting => return,
+    };
+    let same = endpoint.check(config, &parts).map(|request| request.accept());
+    let shown = String::from_utf8_lossy(&input[..input.len().min(400)]);
+    match (ours, same) {
+        (Ok(ours), Ok(same)) => {
+            assert_eq!(same.encode(), ours.encode(), "{shown:?}");
+            assert_eq!(written(&same.to_http().map(|()| Bytes::new())), ours.encode().to_ascii_lowercase());
+        }
+        (Err(ours), Err(same)) => {
+            assert_eq!(same, ours, "{shown:?}");
+            let refusal = same.refusal();
+            assert_eq!(written(&refusal.to_http()), refusal.encode().to_ascii_lowercase());
+        }
+        (ours, same) => panic!("{ours:?}, but parsed {same:?}: {shown:?}"),
+    }
+}
+
+/// A response as that server writes it, in lower case.
+fn written(response: &http::Response<Bytes>) -> Vec<u8> {
+    let status = response.status();
+    let mut lines = vec![
+        format!("HTTP/1.1 {} {}", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes(),
+    ];
+    let fields = response.headers().iter();
+    lines.extend(fields.map(|(name, value)| [name.as_str().as_bytes(), b": ", value.as_bytes()].concat()));
+    [head(lines), response.body().to_vec()].concat().to_ascii_lowercase()
 }
 
 /// The answer of an endpoint without terms of its own.

@@ -60,6 +60,11 @@ impl Acceptor {
         &self.config
     }
 
+    #[cfg(feature = "axum")]
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Opens a connection and runs `handler` and all of its I/O in this one task, to the end of both.
     ///
     /// What the handler sends leaves when it next waits for something, in one write: 32 requests that came in one read are
@@ -312,7 +317,7 @@ where
     }
 }
 
-fn retry_after_seconds() -> u32 {
+pub(super) fn retry_after_seconds() -> u32 {
     with_lent(|lent| admission::retry_after_seconds(&mut lent.outbound.masks))
 }
 

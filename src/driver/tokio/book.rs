@@ -86,9 +86,14 @@ impl Book {
         }
     }
 
-    /// Refuses handshakes, closes connections with 1001, and waits until all are gone. What topics have for a connection comes before
-    /// its Close, if it takes it within `patience`.
-    pub(super) async fn shut_down(&self, patience: Duration) {
+    /// Refuses handshakes, closes connections with 1001, and waits until all are gone, or their time to close is up.
+    pub(super) async fn shut_down(&self, config: &Config) {
+        let Config { close_within, linger_within, .. } = *config;
+        let _ = timeout(close_within + linger_within, self.close_all(linger_within)).await;
+    }
+
+    /// What topics have for a connection comes before its Close, if it takes it within `patience`.
+    async fn close_all(&self, patience: Duration) {
         self.shutting_down.send_replace(true);
         for shared in self.all_open() {
             shared.close_behind_topics(CloseCode::AWAY);
@@ -143,6 +148,12 @@ impl Entry {
                 std::future::pending().await
             }
         }
+    }
+
+    /// Whether the answer can only be 503, as things are.
+    #[cfg(feature = "axum")]
+    pub(super) fn is_unavailable(&self) -> bool {
+        !self.admitted || *self.book.shutting_down.borrow()
     }
 
     /// Whether it had to go before its handshake was finished.

@@ -22,23 +22,28 @@ pub(super) enum Line<S> {
     Between,
 }
 
-/// Splits a stream, if it is of a kind that can be written to from elsewhere.
-pub(super) type Split<S> = fn(S) -> (OwnedReadHalf, OwnedWriteHalf);
+/// Splits a stream that can be written to from elsewhere, or gives it back.
+pub(super) type Split<S> = fn(S) -> Result<(OwnedReadHalf, OwnedWriteHalf), S>;
 
 /// A listener's streams can be split.
-pub(super) fn split_tcp(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
-    stream.into_split()
+pub(super) fn split_tcp(stream: TcpStream) -> Result<(OwnedReadHalf, OwnedWriteHalf), TcpStream> {
+    Ok(stream.into_split())
 }
 
 impl<S> Line<S> {
-    /// Keeps the half that reads; the other one, if the stream was whole.
+    /// Keeps the half that reads; the other one, if the stream was whole and can be split.
     pub(super) fn split(&mut self, split: Split<S>) -> Option<OwnedWriteHalf> {
         match std::mem::replace(self, Self::Between) {
-            Self::Whole(stream) => {
-                let (read, write) = split(stream);
-                *self = Self::Half(read);
-                Some(write)
-            }
+            Self::Whole(stream) => match split(stream) {
+                Ok((read, write)) => {
+                    *self = Self::Half(read);
+                    Some(write)
+                }
+                Err(stream) => {
+                    *self = Self::Whole(stream);
+                    None
+                }
+            },
             same => {
                 *self = same;
                 None

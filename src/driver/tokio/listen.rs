@@ -13,7 +13,7 @@ use crate::driver::admission::{Fault, Patience, fault};
 use ::tokio::{
     net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
     select,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep, sleep_until},
 };
 
 /// Binds `addr`, with the default limits and terms: see [`Listen`].
@@ -179,9 +179,7 @@ impl Listener {
             () = shutdown => Ok(()),
         };
         drop(socket);
-        let config = acceptor.config();
-        let _ =
-            timeout(config.close_within + config.linger_within, book.shut_down(config.linger_within)).await;
+        book.shut_down(acceptor.config()).await;
         result
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! A *pump* owns the socket and moves bytes between it and the protocol's [`Connection`](crate::proto::Connection); a
 //! [`WebSocket`] and its [`Sender`]s are handles on what they share with it. `run` polls the user's future and the pump in
-//! one task; `accept` and `connect` spawn the pump.
+//! one task; `accept` and `connect` spawn the pump. With the feature `axum`, the module of that name has the same behind hyper.
 
 mod accept;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod book;
 mod connect;
 mod error;

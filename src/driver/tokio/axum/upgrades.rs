@@ -1,0 +1,56 @@
+//! What the upgrades of an app share: its limits and terms, and who is connected by them.
+
+use std::sync::{Arc, LazyLock};
+
+use axum_core::extract::FromRef;
+
+use crate::driver::tokio::{accept::Acceptor, book::Book};
+
+/// The limits and terms by which an app upgrades, and who is connected by them: a part of its state.
+///
+/// It holds [`connections_max`](crate::proto::ConfigBuilder::connections_max) at most, and above it clients get 503; above
+/// [`handshakes_max`](crate::proto::ConfigBuilder::handshakes_max) that wait for their handler or for hyper, the oldest does. A clone is
+/// the same one. An app whose state is `()` has one with the defaults, which all such apps of a process share.
+#[derive(Clone, Debug)]
+pub struct Upgrades {
+    acceptor: Acceptor,
+    book: Arc<Book>,
+}
+
+impl Upgrades {
+    /// With the limits and terms of `acceptor`.
+    pub fn new(acceptor: Acceptor) -> Self {
+        let book = Arc::new(Book::new(acceptor.config()));
+        Self { acceptor, book }
+    }
+
+    /// Refuses upgrades with 503 from now on, closes connections with 1001, and returns when they are gone, or after their time to
+    /// close.
+    ///
+    /// Do it before the server's own end, or in the future that starts it: hyper does not count connections that were upgraded, and
+    /// whoever leaves its runtime drops them without a Close.
+    pub async fn shut_down(&self) {
+        self.book.shut_down(self.acceptor.config()).await;
+    }
+
+    pub(super) fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
+    pub(super) fn book(&self) -> &Arc<Book> {
+        &self.book
+    }
+}
+
+impl Default for Upgrades {
+    fn default() -> Self {
+        Self::new(Acceptor::default())
+    }
+}
+
+impl FromRef<()> for Upgrades {
+    fn from_ref((): &()) -> Self {
+        static SHARED: LazyLock<Upgrades> = LazyLock::new(Upgrades::default);
+        SHARED.clone()
+    }
+}
