@@ -26,7 +26,9 @@ def sources():
         elif place[:2] == ("cli", "tests"):
             binary, module = f"tests/{place[2]}", [part for part in place[3:] if part != "main"]
         else:
-            module = [part for part in place[1:] if part not in ("src", "mod", "lib", "main", "tests")] + ["tests"]
+            # Tests that have a file, or files, of their own have `tests` in their path.
+            module = [part for part in place[1:] if part not in ("src", "mod", "lib", "main")]
+            module += [] if "tests" in module else ["tests"]
             binary = prefix
         for name in TEST.findall(path.read_text(encoding="utf-8")):
             yield f"{binary} {'::'.join([*module, name])}"

@@ -155,3 +155,28 @@ fn what_is_published_to_all_has_a_rate_too() {
     let came: Vec<_> = came.into_iter().zip(sim.got(one)).collect();
     assert_eq!(messages(&came), [(0, 1), (500, 5), (1000, 10)]);
 }
+
+/// Handed over and taken back while a newer one of its key waited for the rate: only the newer one is wanted.
+#[test]
+fn what_is_taken_back_makes_way_for_a_newer_one_of_its_key() {
+    for (policy, lost) in
+        [(OverflowPolicy::Conflate(ConflateBy::Key), "slow"), (OverflowPolicy::DropNewest, "rate")]
+    {
+        let mut sim = Sim::new(1);
+        let one = sim.join(0);
+        sim.members[one].subscribe("t", Subscription::new().policy(policy).max_rate(1)).expect("subscribed");
+        sim.work();
+        sim.stall(one);
+        // The one that stays in the outbox.
+        assert!(sim.send_own(one, "first"));
+        let publishings =
+            [1, 2].map(|_| sim.publish_with("t", 0, |publish| publish.key("k")).expect("published"));
+        sim.work();
+        assert_eq!(sim.waiting(one), [("t".into(), 1, 8, 1)]);
+        let counted = publishings.map(|publishing| publishing.published().expect("all have counted"));
+        assert_eq!(counted.map(|published| (published.queued, published.dropped)), [(0, 1), (1, 0)]);
+        sim.drain();
+        assert_eq!(sim.got(one), [Got::Own("first".into()), gap("t", 1, 1, lost), message("t", 2)]);
+        assert_eq!(sim.members[one].lost(), 1);
+    }
+}

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::PreparedMessage;
-use crate::proto::{CloseCode, Config, Connection, Deflate, DeflateTerms, Event, Inbound, Outbound, Role};
+use crate::proto::{CloseCode, Connection, Outbound, Role};
 
 fn wire(connection: &mut Connection, now: Instant, lent: &mut Outbound) -> Vec<u8> {
     let mut wire = Vec::new();
@@ -46,6 +46,8 @@ fn all_but_one_can_be_taken_back_until_the_close_is_queued() {
 #[cfg(feature = "deflate")]
 #[test]
 fn what_a_client_takes_back_is_not_referred_to_by_what_comes_next() {
+    use crate::proto::{Config, Deflate, DeflateTerms, Event, Inbound};
+
     let (now, mut lent) = (Instant::now(), Outbound::default());
     let config = Config::builder().deflate(Deflate::takeover().threshold(0)).build().expect("a config");
     let config = Arc::new(config);

@@ -71,7 +71,7 @@ async fn a_peer_that_takes_nothing_is_cut_when_writing_stalls() {
 async fn a_peer_that_takes_something_in_each_time_of_a_stall_lives() {
     const BYTES: usize = 1_000_000;
     let config = Config::builder().outbox_bytes_max(10_000).outbox_bytes_low(1000).ping_every(None);
-    let config = config.write_stall_after(Duration::from_millis(600)).build().expect("valid");
+    let config = config.write_stall_after(Duration::from_millis(1000)).build().expect("valid");
     let mut server = Server::with_config(config);
     let mut peer = Peer::open(server.connect_narrow().await).await;
     peer.text(&format!("flood {BYTES}")).await;
