@@ -31,6 +31,7 @@
 //! simulator, and may change with a minor version until 1.0. The feature `tls` gives the client `wss://`, `reactor-tls` the
 //! reactor's server; `axum` upgrades inside an app of axum's, see the module of that name; the drivers run on Unix.
 
+#[cfg(any(feature = "tokio", feature = "reactor"))]
 pub mod broadcast;
 pub mod driver;
 pub mod handshake;

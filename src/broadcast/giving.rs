@@ -58,6 +58,7 @@ pub(crate) enum Flushed {
     /// The socket is full.
     Some,
     /// Somebody else writes, soon.
+    #[cfg_attr(not(any(feature = "tokio", test)), expect(dead_code, reason = "the reactor writes by itself"))]
     ByOthers,
 }
 

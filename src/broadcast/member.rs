@@ -130,10 +130,6 @@ impl Member {
     }
 
     /// Has the connection closed once it has what was published until now; it gets no more.
-    #[cfg_attr(
-        not(any(feature = "tokio", feature = "reactor")),
-        expect(dead_code, reason = "it is the drivers'")
-    )]
     pub(crate) fn close(&self, code: CloseCode) {
         self.0.inbox.push(Command::Close { member: self.0.clone(), code });
     }
@@ -162,10 +158,6 @@ impl MemberState {
     }
 
     /// Its outbox is empty again.
-    #[cfg_attr(
-        not(any(feature = "tokio", feature = "reactor")),
-        expect(dead_code, reason = "it is the drivers'")
-    )]
     pub(crate) fn drained(self: &Arc<Self>) {
         self.inbox.push(Command::Drained { member: self.clone() });
     }

@@ -35,10 +35,10 @@ pub use presence::{PresenceChange, PresenceKind, Present};
 pub use publication::{Publication, Publish, Published, Publishing};
 pub use topics::{Topics, TopicsBuilder};
 
-#[cfg(any(feature = "tokio", feature = "reactor"))]
+#[cfg(feature = "tokio")]
+pub(crate) use inbox::Inbox;
 pub(crate) use {
     giving::{Flushed, Outlet, Outlets},
-    inbox::Inbox,
     member::MemberState,
     shard::Shard,
 };

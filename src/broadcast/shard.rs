@@ -189,6 +189,7 @@ impl<K: 'static> Shard<K> {
         }
     }
 
+    #[cfg_attr(not(any(feature = "reactor", test)), expect(dead_code, reason = "it is the reactor's"))]
     pub(crate) fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
     }

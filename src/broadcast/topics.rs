@@ -316,10 +316,6 @@ impl Topics {
 }
 
 /// What the drivers need.
-#[cfg_attr(
-    not(any(feature = "tokio", feature = "reactor")),
-    expect(dead_code, reason = "it is the drivers'")
-)]
 impl Topics {
     /// A new shard's inbox. `ring` wakes the shard; see [`Inbox::wakes`].
     pub(crate) fn attach(&self, ring: Box<dyn Fn() + Send + Sync>) -> Arc<Inbox> {

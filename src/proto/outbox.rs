@@ -153,6 +153,7 @@ impl Outbox {
 
     /// Takes back up to `frames` of the frames that were queued last, but none that has begun and never all that wait: a
     /// connection whose socket is full keeps something to write, by which it is known to stall. How many it was.
+    #[cfg(any(feature = "tokio", feature = "reactor", test))]
     pub(super) fn retract(&mut self, frames: usize) -> usize {
         let frames = frames.min(self.frames.len().saturating_sub(1));
         for _ in 0..frames {
