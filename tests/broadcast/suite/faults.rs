@@ -86,25 +86,23 @@ async fn whoever_publishes_need_not_stay_nor_have_a_runtime_that_works() {
 /// given away yet.
 #[tokio::test]
 async fn many_peers_that_publish_at_once_find_room() {
+    if ENGINE == Engine::Tokio {
+        // A task waits for room, and others have their turn meanwhile; a callback cannot.
+        return;
+    }
     const PUBLISHERS: usize = 12;
     const EACH: usize = 20_000;
     let full = Arc::new(AtomicUsize::new(0));
     let (count, tiny) = (full.clone(), Publish::new(Message::binary("")));
     let setup = Setup { threads: 1, ..Setup::default() }.does(move |on, at| {
-        // A task would wait for room; a callback cannot.
-        while let On::Message(_) = on
+        if let On::Message(_) = on
             && at.topics.publish("room", tiny.clone()).is_err()
         {
             count.fetch_add(1, SeqCst);
-            if ENGINE == Engine::Reactor {
-                break;
-            }
-            thread::yield_now();
         }
     });
     let config = Config::builder().outbox_messages_max(1 << 20).build().expect("valid");
-    let mut server =
-        Setup { config, threads: if ENGINE == Engine::Reactor { 1 } else { 2 }, ..setup }.start();
+    let mut server = Setup { config, ..setup }.start();
     let (mut subscriber, member) = server.open().await;
     member.subscribe("room:*", Subscription::new()).expect("open");
     member.subscribe("room", Subscription::new()).expect("open");
@@ -123,7 +121,5 @@ async fn many_peers_that_publish_at_once_find_room() {
     while let Some(sent) = sending.join_next().await {
         sent.expect("all is sent");
     }
-    if ENGINE == Engine::Reactor {
-        assert_eq!(full.load(SeqCst), 0, "refused");
-    }
+    assert_eq!(full.load(SeqCst), 0, "refused");
 }
