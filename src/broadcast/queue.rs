@@ -224,3 +224,6 @@ impl Queue {
 
 /// Places of lost messages that are let lie in any case.
 const PLACES_KEPT: usize = 64;
+
+#[cfg(test)]
+mod tests;

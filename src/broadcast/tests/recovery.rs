@@ -108,7 +108,9 @@ fn who_comes_back_gets_exactly_what_it_missed_or_nothing() {
         assert_eq!(come_back(in_the_future, epoch), (None, vec![]), "since {in_the_future}");
     }
     for of_another in [other.epoch, epoch ^ 1, 0, u64::MAX] {
-        assert_eq!(come_back(10, of_another), (None, vec![]), "epoch {of_another}");
+        for seen in [0, 10, 12] {
+            assert_eq!(come_back(seen, of_another), (None, vec![]), "epoch {of_another}, since {seen}");
+        }
     }
 }
 
