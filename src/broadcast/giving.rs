@@ -121,6 +121,8 @@ impl Giving<'_> {
             || *closing
             || leaves_with.is_some()
             || *rates > 0
+            // Known as a rate of its own only once it is needed.
+            || self.settings.everybody.every.is_some()
             || !subscriptions.is_empty()
             || first == NONE
         {
