@@ -30,6 +30,7 @@ pub use error::{NameError, TopicError};
 pub use gap::{Gap, GapReason};
 pub use history::{HistoryLimits, Page, Position, Since};
 pub use member::{Member, Subscribed};
+pub use name::Named;
 pub use options::{ConflateBy, OverflowPolicy, Subscription};
 pub use presence::{PresenceChange, PresenceKind, Present};
 pub use publication::{Publication, Publish, Published, Publishing};
