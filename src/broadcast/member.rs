@@ -78,13 +78,32 @@ impl Member {
     /// # Errors
     /// A name that is none; [`TopicError::TooManySubscriptions`], [`TopicError::TooManyTopics`]; [`TopicError::Closed`].
     pub fn subscribe(&self, name: &str, subscription: Subscription) -> Result<Subscribed, TopicError> {
+        self.subscribe_with(name, subscription, |_| ())
+    }
+
+    /// [`subscribe`](Self::subscribe), for a protocol that answers: `tell` is called once the subscription is certain and before any
+    /// of its messages is on its way, those that were missed with them, so that what it sends to the connection comes first.
+    ///
+    /// It is called while the topic is locked: it must not wait, and not use the topics. A panic in it ends with it, and is reported by
+    /// the panic hook alone.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe), and then `tell` is not called.
+    pub fn subscribe_with(
+        &self,
+        name: &str,
+        subscription: Subscription,
+        tell: impl FnOnce(&Subscribed),
+    ) -> Result<Subscribed, TopicError> {
         let named = name::check(name)?;
         let mut book = self.0.lock();
         if book.left {
             return Err(TopicError::Closed);
         }
         if book.subscriptions.contains_key(name) {
-            return Ok(self.0.directory.stands(name));
+            let stands = self.0.directory.stands(name);
+            tell(&stands);
+            return Ok(stands);
         }
         let max = self.0.directory.settings.subscriptions_max;
         if book.subscriptions.len() >= max {
@@ -95,7 +114,7 @@ impl Member {
             presence: subscription.presence && named == Named::Topic,
             named,
         };
-        let (name, subscribed) = self.0.directory.subscribe(&self.0, name, named, subscription)?;
+        let (name, subscribed) = self.0.directory.subscribe(&self.0, name, named, subscription, tell)?;
         book.subscriptions.insert(name, held);
         Ok(subscribed)
     }

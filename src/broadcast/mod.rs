@@ -14,6 +14,8 @@ mod gap;
 mod giving;
 mod history;
 mod inbox;
+#[cfg(any(feature = "tokio", feature = "reactor"))]
+mod local;
 mod member;
 mod name;
 mod options;
@@ -29,7 +31,10 @@ pub use broker::{Broker, BrokerError, BrokerFuture, MemoryBroker};
 pub use error::{NameError, TopicError};
 pub use gap::{Gap, GapReason};
 pub use history::{HistoryLimits, Page, Position, Since};
+#[cfg(any(feature = "tokio", feature = "reactor"))]
+pub use local::Local;
 pub use member::{Member, Subscribed};
+pub use name::Named;
 pub use options::{ConflateBy, OverflowPolicy, Subscription};
 pub use presence::{PresenceChange, PresenceKind, Present};
 pub use publication::{Publication, Publish, Published, Publishing};

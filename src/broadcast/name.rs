@@ -11,10 +11,22 @@ pub(super) const REST: &str = ">";
 const BYTES_MAX: usize = 255;
 
 /// What a subscriber names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// A topic, which can be published to as well.
     Topic,
+    /// All topics that match.
     Pattern,
+}
+
+impl Named {
+    /// What `name` names, for whoever has to say who may before there is a subscription or a message.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of(name: &str) -> Result<Self, NameError> {
+        check(name)
+    }
 }
 
 /// A name that can be published to.

@@ -503,6 +503,7 @@ impl Directory {
         name: &str,
         named: Named,
         subscription: Subscription,
+        tell: impl FnOnce(&Subscribed),
     ) -> Result<(Arc<str>, Subscribed), TopicError> {
         let Subscription { terms, since, identity, presence } = subscription;
         let inbox = &member.inbox;
@@ -518,8 +519,10 @@ impl Directory {
         if named == Named::Pattern {
             inbox.patterns.fetch_add(1, Ordering::Relaxed);
             let name: Arc<str> = name.into();
+            let subscribed = Subscribed { position: None, members: 0, recovered: None };
+            told(tell, &subscribed);
             subscribe(&name, Vec::new());
-            return Ok((name, Subscribed { position: None, members: 0, recovered: None }));
+            return Ok((name, subscribed));
         }
         let now = (self.settings.clock)();
         let mut stripe = self.stripe(name);
@@ -546,6 +549,8 @@ impl Directory {
             recovered: missed.as_ref().map(Vec::len),
         };
         let name = entry.name.clone();
+        // The shard knows nothing of it yet.
+        told(tell, &subscribed);
         subscribe(&name, missed.unwrap_or_default());
         if let Some(watched) = watched {
             let entry = stripe.entry(&watched, || self.epoch());
@@ -634,6 +639,11 @@ impl fmt::Debug for TopicsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TopicsBuilder").field(&self.0).finish()
     }
+}
+
+/// Says what became of a subscription. It is somebody's code, and half a subscription is none.
+fn told(tell: impl FnOnce(&Subscribed), subscribed: &Subscribed) {
+    let _ = catch_unwind(AssertUnwindSafe(|| tell(subscribed)));
 }
 
 fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {

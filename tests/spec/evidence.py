@@ -18,18 +18,17 @@ INTEROP = re.compile(r"^def (\w+)\(\):", re.M)
 
 def sources():
     """Names as the tables have them: `tests/proto frames::name`, `src proto::close::tests::name`."""
-    for path in sorted([*ROOT.glob("tests/**/*.rs"), *ROOT.glob("src/**/*.rs"), *ROOT.glob("cli/**/*.rs")]):
+    for path in sorted(path for place in ("tests", "src", "cli", "hub") for path in ROOT.glob(f"{place}/**/*.rs")):
         place = path.relative_to(ROOT).with_suffix("").parts
-        prefix = place[0] if place[0] != "cli" else "cli"
         if place[0] == "tests":
             binary, module = f"tests/{place[1]}", [part for part in place[2:] if part != "main"]
-        elif place[:2] == ("cli", "tests"):
+        elif place[1] == "tests" and place[0] != "src":
             binary, module = f"tests/{place[2]}", [part for part in place[3:] if part != "main"]
         else:
             # Tests that have a file, or files, of their own have `tests` in their path.
             module = [part for part in place[1:] if part not in ("src", "mod", "lib", "main")]
             module += [] if "tests" in module else ["tests"]
-            binary = prefix
+            binary = place[0]
         for name in TEST.findall(path.read_text(encoding="utf-8")):
             yield f"{binary} {'::'.join([*module, name])}"
 
@@ -46,9 +45,9 @@ def cargo_results(text):
     """{name: passed}, from what `cargo test` printed."""
     binary, results = None, {}
     for line in text.splitlines():
-        if found := re.match(r"\s*Running (?:unittests )?(\S+)\.rs \(", line):
-            parts = found[1].split("/")
-            binary = f"tests/{parts[1]}" if parts[0] == "tests" else {"src/lib": "src", "src/main": "cli"}.get(found[1])
+        if found := re.match(r"\s*Running (?:unittests )?(\S+)\.rs \((?:.*/)?(\w+)-", line):
+            parts, library = found[1].split("/"), {"framecast_hub": "hub"}.get(found[2], "src")
+            binary = f"tests/{parts[1]}" if parts[0] == "tests" else {"src/lib": library, "src/main": "cli"}.get(found[1])
         elif re.match(r"\s*Doc-tests ", line):
             binary = None
         elif binary and (found := re.match(r"test (\S+) (?:- should panic )?\.\.\. (.*)", line)):

@@ -1,0 +1,409 @@
+//! A hub: what all its connections share, and how it is made.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use framecast::{
+    broadcast::{OverflowPolicy, Position, Published, Publishing, Subscription, TopicError, Topics},
+    proto::PreparedMessage,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    addresses::Addresses,
+    answer,
+    clients::Clients,
+    clock::Clock,
+    connection::{Connection, Line},
+    counters::{Counters, Stats},
+    fault::close,
+    hooks::{Context, Denied, Hooks, Incoming, Params},
+    limits::Limits,
+    post::Post,
+    random::Random,
+    receipts::Receipts,
+    rights::Rights,
+    routes::{Route, RouteError},
+    rpc::RpcError,
+    session::{Action, Session, Visitor},
+    token::Tokens,
+};
+
+/// Rooms, clients, and what they may; a clone is a reference count.
+///
+/// ```
+/// use framecast_hub::{Hub, RpcError};
+///
+/// let hub = Hub::builder()
+///     .route("/ws/chat/{room}", "chat:{room}")
+///     .method("add", |_, params| async move {
+///         let (a, b): (f64, f64) = params.parse()?;
+///         Ok::<_, RpcError>(a + b)
+///     })
+///     .build()?;
+/// assert_eq!(hub.stats().total_connections, 0);
+/// # Ok::<(), framecast_hub::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Hub(pub(crate) Arc<Core>);
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) topics: Topics,
+    pub(crate) clients: Clients,
+    pub(crate) receipts: Receipts,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) tokens: Tokens,
+    /// What somebody may whose token does not say;
+    pub(crate) rights: Rights,
+    /// and who has none. `None`: nothing, not even connect.
+    pub(crate) anonymous: Option<Rights>,
+    pub(crate) limits: Limits,
+    pub(crate) ping_interval_s: u64,
+    pub(crate) hooks: Hooks,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    addresses: Addresses,
+    connections: AtomicU64,
+}
+
+/// What a hub is made of.
+#[must_use]
+#[derive(Debug)]
+pub struct HubBuilder {
+    tokens: Tokens,
+    rights: Rights,
+    allow_anonymous: Option<bool>,
+    anonymous_rights: Rights,
+    limits: Limits,
+    ping_interval_s: u64,
+    hooks: Hooks,
+    routes: Vec<(String, String)>,
+    addresses: Option<Addresses>,
+    clock: Clock,
+    random: Random,
+}
+
+/// Why there can be no such hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No token is accepted, and nobody may come without.
+    NobodyCanConnect,
+    /// A route that cannot be.
+    Route(RouteError),
+    /// A method of a name that is JSON-RPC's or the hub's own.
+    Method(String),
+}
+
+impl HubBuilder {
+    /// What tokens are checked against. Default: none is accepted.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// Whether who has no token may connect. Default: as long as no tokens are accepted either.
+    pub fn allow_anonymous(mut self, on: bool) -> Self {
+        self.allow_anonymous = Some(on);
+        self
+    }
+
+    /// What users may whose token does not say. Default: everything.
+    pub fn rights(mut self, rights: Rights) -> Self {
+        self.rights = rights;
+        self
+    }
+
+    /// What those may who have no token. Default: everything.
+    pub fn anonymous_rights(mut self, rights: Rights) -> Self {
+        self.anonymous_rights = rights;
+        self
+    }
+
+    /// How much is allowed. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How much an address may ask for. Default: [`Addresses::standard`].
+    pub fn addresses(mut self, addresses: Addresses) -> Self {
+        self.addresses = Some(addresses);
+        self
+    }
+
+    /// The seconds between two pings of the server's, as clients are told. Default 20, which is the engine's.
+    pub fn ping_interval_s(mut self, seconds: u64) -> Self {
+        self.ping_interval_s = seconds;
+        self
+    }
+
+    /// Asked when somebody is known and before it is told so. No: the connection is closed with 4003.
+    pub fn on_connect(
+        mut self,
+        hook: impl Fn(&Context) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.connect = Some(Box::new(hook));
+        self
+    }
+
+    /// Asked for each room or wildcard that somebody has the right to, before it is subscribed to it, and before it is told of presence or history.
+    pub fn on_subscribe(
+        mut self,
+        hook: impl Fn(&Context, &str) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.subscribe = Some(Box::new(hook));
+        self
+    }
+
+    /// Asked for each message that somebody has the right to send.
+    pub fn on_message(
+        mut self,
+        hook: impl Fn(&Context, &Incoming<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.message = Some(Box::new(hook));
+        self
+    }
+
+    /// Told when somebody is gone who was let in.
+    pub fn on_disconnect(mut self, hook: impl Fn(&Context) + Send + Sync + 'static) -> Self {
+        self.hooks.disconnect = Some(Box::new(hook));
+        self
+    }
+
+    /// A JSON-RPC method; its result is anything that can be written as JSON.
+    pub fn method<F, A, T>(mut self, name: &str, handler: F) -> Self
+    where
+        F: Fn(Context, Params) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<T, RpcError>> + Send + 'static,
+        T: Serialize,
+    {
+        self.hooks.add_method(name, handler);
+        self
+    }
+
+    /// Subscribes who connects by this path to a room: `{name}` stands for one segment of the path, and for the same in the room. All
+    /// routes that fit do.
+    pub fn route(mut self, path: &str, room: &str) -> Self {
+        self.routes.push((path.to_owned(), room.to_owned()));
+        self
+    }
+
+    /// What time it is. Default: the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where names and secrets come from. Default: the system's.
+    pub fn random(mut self, random: Random) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// The hub.
+    ///
+    /// # Errors
+    /// What contradicts itself.
+    pub fn build(self) -> Result<Hub, BuildError> {
+        let Self { tokens, rights, limits, hooks, clock, random, .. } = self;
+        let allow_anonymous = self.allow_anonymous.unwrap_or(tokens.is_empty());
+        if tokens.is_empty() && !allow_anonymous {
+            return Err(BuildError::NobodyCanConnect);
+        }
+        let is_taken = |name: &&String| name.starts_with("rpc.") || BUILT_IN.contains(&name.as_str());
+        if let Some(name) = hooks.methods.keys().find(is_taken) {
+            return Err(BuildError::Method(name.clone()));
+        }
+        let routes = self.routes.iter().map(|(path, room)| Route::new(path, room));
+        let routes = routes.collect::<Result<_, _>>().map_err(BuildError::Route)?;
+        Ok(Hub(Arc::new(Core {
+            topics: topics(&limits, &clock),
+            clients: Clients::default(),
+            receipts: Receipts::new(&random),
+            counters: Arc::new(Counters::new(clock.now().instant)),
+            tokens,
+            rights,
+            anonymous: allow_anonymous.then_some(self.anonymous_rights),
+            limits,
+            ping_interval_s: self.ping_interval_s,
+            hooks,
+            routes,
+            addresses: self.addresses.unwrap_or_else(|| Addresses::standard(&clock)),
+            clock,
+            random,
+            connections: AtomicU64::new(1),
+        })))
+    }
+}
+
+/// The rooms, which tell what the wire has for it.
+fn topics(limits: &Limits, clock: &Clock) -> Topics {
+    let clock = clock.clone();
+    Topics::builder()
+        .subscriptions_max(limits.rooms_max)
+        .topics_max(limits.rooms_total_max)
+        .history(limits.history)
+        .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))
+        .tell_gap(|gap| Some(answer::gap(gap)))
+        .tell_presence(answer::presence_change)
+        .clock(move || clock.now().instant)
+        .build()
+}
+
+impl Hub {
+    /// Sets the terms.
+    pub fn builder() -> HubBuilder {
+        HubBuilder {
+            tokens: Tokens::new(),
+            rights: Rights::all(),
+            allow_anonymous: None,
+            anonymous_rights: Rights::all(),
+            limits: Limits::default(),
+            ping_interval_s: 20,
+            hooks: Hooks::default(),
+            routes: Vec::new(),
+            addresses: None,
+            clock: Clock::system(),
+            random: Random::system(),
+        }
+    }
+
+    /// Begins a session for a connection whose handshake is done. What it is sent first is sent by its line; the rest is in `out`.
+    pub fn open(&self, visitor: Visitor, line: impl Line + 'static, out: &mut Vec<Action>) -> Session {
+        let number = self.0.connections.fetch_add(1, Ordering::Relaxed);
+        Session::open(self.0.clone(), Arc::new(Connection::new(number, Box::new(line))), visitor, out)
+    }
+
+    /// The rooms, as the engine has them.
+    pub fn topics(&self) -> &Topics {
+        &self.0.topics
+    }
+
+    /// What addresses may ask for.
+    pub fn addresses(&self) -> &Addresses {
+        &self.0.addresses
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Whether a path subscribes to something.
+    pub fn has_route(&self, path: &str) -> bool {
+        self.0.routes.iter().any(|route| route.room(path).is_some())
+    }
+
+    /// Publishes to a room, in the server's name.
+    ///
+    /// # Errors
+    /// As [`Topics::publish`].
+    pub fn publish(
+        &self,
+        room: &str,
+        payload: Box<RawValue>,
+        key: Option<&str>,
+    ) -> Result<Position, TopicError> {
+        self.0.publish(&Post::new(room, payload, self.0.clock.now().unix_ms).key(key))
+    }
+
+    /// [`publish`](Self::publish), and waits for what came of it: until each loop or worker has tried. It needs no runtime.
+    ///
+    /// # Errors
+    /// As [`Topics::publish`].
+    pub async fn publish_counted(&self, post: &Post) -> Result<(Position, Published), TopicError> {
+        let publishing = post.publish(&self.0.topics)?;
+        let position = publishing.position();
+        let published = publishing.await;
+        self.0.counters.published(published);
+        Ok((position, published))
+    }
+
+    /// Publishes to every connection whose client is known.
+    ///
+    /// # Errors
+    /// As [`Topics::publish_to_all`].
+    pub fn broadcast(&self, payload: &RawValue) -> Result<Publishing, TopicError> {
+        self.0.topics.publish_to_all(answer::broadcast(payload.get(), self.0.clock.now().unix_ms))
+    }
+
+    /// Sends to every connection of a user, in the server's name; how many it was.
+    pub fn direct(&self, user_id: &str, payload: &RawValue) -> usize {
+        let (_, id) = self.0.receipts.name();
+        let message = answer::direct(&id, None, payload.get(), false, self.0.clock.now().unix_ms);
+        let (message, connections) = (PreparedMessage::new(message), self.0.clients.of_user(user_id));
+        connections.iter().for_each(|connection| connection.send(&message));
+        connections.len()
+    }
+
+    /// Closes every connection of a user with 4003; how many it was.
+    pub fn disconnect(&self, user_id: &str, reason: &str) -> usize {
+        self.0.clients.disconnect(user_id, close::FORBIDDEN, reason)
+    }
+
+    /// Up to `limit` rooms with subscribers in the order of their names, `after` one and with a `prefix`:
+    /// `{"rooms":[{"name","members"}]}`.
+    pub fn rooms_json(&self, prefix: &str, after: &str, limit: usize) -> String {
+        answer::rooms(&self.0.topics.list(prefix, after, limit.min(ROOMS_PAGE_MAX)))
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    /// [`stats`](Self::stats) as JSON, with the broker's state or none.
+    pub fn stats_json(&self, broker: Option<&str>) -> String {
+        answer::stats(&self.stats(), broker)
+    }
+}
+
+impl Core {
+    pub(crate) fn publish(&self, post: &Post) -> Result<Position, TopicError> {
+        let publishing = post.publish(&self.topics)?;
+        let (position, counters) = (publishing.position(), self.counters.clone());
+        publishing.then(move |published| counters.published(published));
+        Ok(position)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counters { messages_in, messages_out, dropped, since } = &*self.counters;
+        Stats {
+            total_connections: self.clients.connected(),
+            total_rooms: self.topics.list("", "", usize::MAX).len() as u64,
+            messages_in: load(messages_in),
+            messages_out: load(messages_out),
+            dropped: load(dropped),
+            uptime_s: self.clock.now().instant.saturating_duration_since(*since).as_secs(),
+        }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyCanConnect => f.write_str("no token is accepted, and nobody may connect without one"),
+            Self::Route(error) => error.fmt(f),
+            Self::Method(name) => write!(f, "{name:?} is a method of JSON-RPC's or the hub's own"),
+        }
+    }
+}
+
+impl Error for BuildError {}
+
+/// The methods of every hub.
+const BUILT_IN: [&str; 5] = ["history", "presence", "publish", "rooms.list", "stats"];
+/// Rooms that one answer lists.
+pub(crate) const ROOMS_PAGE_MAX: usize = 1000;

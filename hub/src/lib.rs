@@ -1,0 +1,60 @@
+//! Rooms over WebSocket, on the engine [`framecast`]: what `framecast serve` speaks, as a library.
+//!
+//! This is the hub's logic, without a socket, a runtime, a clock or chance of its own: messages in, [`Action`]s out. A server opens a
+//! [`Session`] for each connection, hands it what the connection receives and does what it says; other connections are reached by
+//! their [`Line`]s.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `envelope`, `request`, `binary`, `rpc` | what clients send, parsed strictly |
+//! | `answer`, `json` | what they are sent, with payloads untouched |
+//! | `session` | one connection as a state machine |
+//! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
+//! | `rights`, `token`, `jwt` | who may what |
+//! | `limits`, `addresses`, `proxies` | how much, and from where |
+//! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
+
+mod addresses;
+mod answer;
+mod binary;
+mod clients;
+mod clock;
+mod connection;
+mod counters;
+mod dedupe;
+mod envelope;
+mod fault;
+mod hooks;
+mod hub;
+mod id;
+mod json;
+mod jwt;
+mod limits;
+mod post;
+mod proxies;
+mod random;
+mod receipts;
+mod request;
+mod rights;
+mod routes;
+mod rpc;
+mod session;
+mod token;
+
+pub use addresses::{AddressError, Addresses, Admitted};
+pub use clock::{Clock, Now};
+pub use connection::Line;
+pub use counters::Stats;
+pub use fault::{ErrorCode, close};
+pub use hooks::{Context, Denied, Incoming, Params};
+pub use hub::{BuildError, Hub, HubBuilder};
+pub use jwt::{JwtKey, KeyError};
+pub use limits::{Limits, Rate};
+pub use post::Post;
+pub use proxies::{Proxies, ProxyError, is_local};
+pub use random::Random;
+pub use rights::{PatternError, Patterns, Rights};
+pub use routes::RouteError;
+pub use rpc::RpcError;
+pub use session::{Action, Call, Reply, Session, Subscribe, Ticket, Visitor};
+pub use token::{Grant, Secret, TokenError, TokenFileError, Tokens};

@@ -1,0 +1,109 @@
+//! Direct messages whose sender wants to know who has them: resent to those who have not acknowledged them, then told.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use framecast::proto::PreparedMessage;
+
+use crate::{answer, connection::Connection, id::Id, random::Random};
+
+#[derive(Debug)]
+pub(crate) struct Receipts {
+    /// Before the numbers, so that those of another process are not taken for ours.
+    prefix: String,
+    next: AtomicU64,
+    pending: Mutex<HashMap<u64, Pending>>,
+}
+
+/// One message.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) sender: Arc<Connection>,
+    /// The sender's own.
+    pub(crate) id: Id,
+    pub(crate) message: PreparedMessage,
+    /// Who has not acknowledged it.
+    pub(crate) waiting: Vec<Arc<Connection>>,
+    pub(crate) of: u32,
+    pub(crate) resends_left: u32,
+}
+
+/// What is due after a while.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// Nothing: all have acknowledged it.
+    Nothing,
+    /// It was sent again, and is due once more.
+    Resent,
+    /// The receipt.
+    Receipt(framecast::Message),
+}
+
+impl Receipts {
+    pub(crate) fn new(random: &Random) -> Self {
+        Self { prefix: random.name::<4>("d-") + "-", next: AtomicU64::new(1), pending: Mutex::default() }
+    }
+
+    /// A number, and the id that a message has by it.
+    pub(crate) fn name(&self) -> (u64, String) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number, format!("{}{number}", self.prefix))
+    }
+
+    /// Before the message is sent.
+    pub(crate) fn expect(&self, number: u64, pending: Pending) {
+        self.lock().insert(number, pending);
+    }
+
+    /// Somebody acknowledges a message; if it is the last one who was to, the sender is told. What does not fit is nothing.
+    pub(crate) fn acknowledge(&self, id: &str, by: &Connection) {
+        let Some(number) = id.strip_prefix(&*self.prefix).and_then(|number| number.parse().ok()) else {
+            return;
+        };
+        let mut all = self.lock();
+        let Some(pending) = all.get_mut(&number) else { return };
+        pending.waiting.retain(|connection| connection.number != by.number);
+        if !pending.waiting.is_empty() {
+            return;
+        }
+        let Some(pending) = all.remove(&number) else { return };
+        drop(all);
+        pending.sender.send(&pending.receipt().into());
+    }
+
+    /// Time has passed.
+    pub(crate) fn due(&self, number: u64) -> Due {
+        let mut all = self.lock();
+        let Some(pending) = all.get_mut(&number) else { return Due::Nothing };
+        let nobody_can = pending.waiting.iter().all(|connection| connection.is_over());
+        if pending.resends_left == 0 || nobody_can {
+            return all.remove(&number).map_or(Due::Nothing, |pending| Due::Receipt(pending.receipt()));
+        }
+        pending.resends_left -= 1;
+        let (message, waiting) = (pending.message.clone(), pending.waiting.clone());
+        drop(all);
+        waiting.iter().for_each(|connection| connection.send(&message));
+        Due::Resent
+    }
+
+    /// The sender is gone: nobody is to be told.
+    pub(crate) fn forget(&self, numbers: impl Iterator<Item = u64>) {
+        let mut all = self.lock();
+        numbers.for_each(|number| drop(all.remove(&number)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn receipt(&self) -> framecast::Message {
+        answer::receipt(&self.id, self.of - self.waiting.len() as u32, self.of)
+    }
+}

@@ -1,0 +1,107 @@
+//! Messages to users: to every connection of one, with receipts for who wants them; and what comes twice.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use framecast::proto::PreparedMessage;
+
+use super::{Action, Open, Session};
+use crate::{
+    answer,
+    connection::Connection,
+    dedupe::{Digest, Outcome, Seen},
+    envelope::Envelope,
+    fault::{ErrorCode, Fault},
+    hooks::Incoming,
+    id::Id,
+    receipts::Pending,
+};
+
+impl Session {
+    pub(super) fn direct(
+        &mut self,
+        envelope: &Envelope<'_>,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        let open = self.known()?;
+        let (to, wants_receipt) = (envelope.to()?, envelope.receipt()?);
+        let payload = envelope.payload(self.core.limits.payload_bytes_max)?;
+        if wants_receipt && id.is_none() {
+            return Err(Fault::bad_request("a receipt needs an `id`"));
+        }
+        self.permits(&Incoming::Direct { to: &to, payload })?;
+        let digest = match id.map(|id| self.begin(open, id)).transpose() {
+            Ok(digest) => digest,
+            Err(outcome) => return id.map_or(Ok(()), |id| self.ack_again(id, outcome, out)),
+        };
+        let (number, name) = self.core.receipts.name();
+        let now = self.core.clock.now();
+        let message =
+            answer::direct(&name, open.context.user_id(), payload.get(), wants_receipt, now.unix_ms);
+        let message = PreparedMessage::new(message);
+        let connections = self.core.clients.of_user(&to);
+        let recipients = connections.len() as u32;
+        if let (Some(id), Some(digest)) = (id, digest) {
+            self.seen(open).settle(digest, Outcome::Sent(recipients));
+            // By the line, as the receipt may come at once.
+            self.connection.send(&answer::ack_of_direct(id, recipients).into());
+        }
+        if let Some(id) = id.filter(|_| wants_receipt) {
+            if connections.is_empty() {
+                out.push(Action::Send(answer::receipt(id, 0, 0)));
+            } else {
+                let pending = Pending {
+                    sender: self.connection.clone(),
+                    id: id.clone(),
+                    message: message.clone(),
+                    waiting: connections.clone(),
+                    of: recipients,
+                    resends_left: self.core.limits.receipt_resends,
+                };
+                self.core.receipts.expect(number, pending);
+                self.receipts.push_back((now.instant + self.core.limits.receipt_after, number));
+            }
+        }
+        connections.iter().for_each(|connection: &std::sync::Arc<Connection>| connection.send(&message));
+        Ok(())
+    }
+
+    /// `ack`: by the hub's own id.
+    pub(super) fn acknowledge(&self, envelope: &Envelope<'_>) -> Result<(), Fault> {
+        self.known()?;
+        let id = envelope.text("id", envelope.id)?.ok_or_else(|| Fault::bad_request("`id` is missing"))?;
+        self.core.receipts.acknowledge(&id, &self.connection);
+        Ok(())
+    }
+
+    /// A message by an id: what came of it before, if it is not new.
+    pub(super) fn begin(&self, open: &Open, id: &Id) -> Result<Digest, Outcome> {
+        let limits = &self.core.limits;
+        let mut seen = self.seen(open);
+        let digest = seen.digest(id);
+        let now = self.core.clock.now().instant;
+        match seen.begin(now, digest, limits.dedupe_window, limits.dedupe_ids_max) {
+            None => Ok(digest),
+            Some(outcome) => Err(outcome),
+        }
+    }
+
+    /// It was sent before: nothing is delivered, and it is acknowledged as it was.
+    pub(super) fn ack_again(&self, id: &Id, outcome: Outcome, out: &mut Vec<Action>) -> Result<(), Fault> {
+        out.push(Action::Send(match outcome {
+            Outcome::Published(offset) => answer::ack_of_message(id, offset),
+            Outcome::Sent(recipients) => answer::ack_of_direct(id, recipients),
+            Outcome::Pending => {
+                return Err(Fault::new(
+                    ErrorCode::Unavailable,
+                    "this message is on its way: ask again later",
+                ));
+            }
+        }));
+        Ok(())
+    }
+
+    pub(super) fn seen<'o>(&self, open: &'o Open) -> MutexGuard<'o, Seen> {
+        open.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

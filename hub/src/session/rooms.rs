@@ -1,0 +1,224 @@
+//! Rooms: who may come in, what is sent to them, who is there, and what was.
+
+use framecast::{
+    Message,
+    broadcast::{OverflowPolicy, Position, Subscription, TopicError},
+};
+use serde_json::value::RawValue;
+
+use super::{Action, Reply, ReplyTo, Session, Subscribe};
+use crate::{
+    answer, binary,
+    dedupe::Outcome,
+    envelope::Envelope,
+    fault::{ErrorCode, Fault, close},
+    hooks::Incoming,
+    id::Id,
+    json::Json,
+    post::Post,
+    request::{Span, check_payload_len},
+};
+
+/// What is published to a room, once it is allowed.
+pub(super) struct Publication<'p> {
+    pub(super) room: &'p str,
+    pub(super) payload: &'p RawValue,
+    pub(super) key: Option<&'p str>,
+    pub(super) echo: bool,
+}
+
+impl Session {
+    pub(super) fn ask_to_subscribe(
+        &self,
+        envelope: &Envelope<'_>,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        self.known()?;
+        let (room, named) = envelope.room_or_pattern()?;
+        let subscription = envelope.subscription(named)?;
+        self.may_subscribe(&room)?;
+        out.push(Action::Subscribe(Subscribe { id: id.cloned(), room: room.into(), subscription }));
+        Ok(())
+    }
+
+    /// Does what [`Action::Subscribe`] asks for. The answer leaves by the line, before the first message of the room.
+    pub fn subscribe(&mut self, subscribe: Subscribe, out: &mut Vec<Action>) {
+        let Ok(open) = self.known() else { return };
+        let Subscribe { id, room, subscription } = subscribe;
+        let identity = answer::identity(open.context.user_id(), open.context.client_id());
+        let subscribed = open.member.subscribe_with(&room, subscription.identity(identity), |subscribed| {
+            self.connection.send(&answer::subscribed(id.as_ref(), &room, subscribed).into());
+        });
+        if let Err(error) = subscribed
+            && error != TopicError::Closed
+        {
+            self.refuse(id.as_ref(), error.into(), out);
+        }
+    }
+
+    pub(super) fn unsubscribe(
+        &self,
+        envelope: &Envelope<'_>,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        let open = self.known()?;
+        let (room, _) = envelope.room_or_pattern()?;
+        if !open.member.unsubscribe(&room) {
+            return Err(Fault::new(ErrorCode::NotSubscribed, "not subscribed to this room"));
+        }
+        out.push(Action::Send(answer::unsubscribed(id, &room)));
+        Ok(())
+    }
+
+    pub(super) fn message(
+        &self,
+        envelope: &Envelope<'_>,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        let open = self.known()?;
+        let (room, key, echo) = (envelope.room()?, envelope.key()?, envelope.echo()?);
+        let payload = envelope.payload(self.core.limits.payload_bytes_max)?;
+        let publication = Publication { room: &room, payload, key: key.as_deref(), echo };
+        let post = self.post(&publication)?;
+        let Some(id) = id else {
+            out.push(Action::Publish(post));
+            return Ok(());
+        };
+        let digest = match self.begin(open, id) {
+            Ok(digest) => digest,
+            Err(outcome) => return self.ack_again(id, outcome, out),
+        };
+        out.push(Action::Publish(post.reply(Reply(ReplyTo::Sender { id: id.clone(), digest }))));
+        Ok(())
+    }
+
+    /// What is to be published, if it may be.
+    pub(super) fn post(&self, publication: &Publication<'_>) -> Result<Post, Fault> {
+        let open = self.known()?;
+        let Publication { room, payload, key, echo } = *publication;
+        self.may_publish(room, &Incoming::Message { room, payload })?;
+        let (user_id, client_id) = (open.context.shared_user_id(), open.context.shared_client_id());
+        let ts = self.core.clock.now().unix_ms;
+        let post = Post::json(room, payload.to_owned(), user_id.cloned(), Some(client_id.clone()), ts);
+        Ok(post.key(key).except((!echo).then(|| open.member.clone())))
+    }
+
+    pub(super) fn binary(&self, message: &Message, bytes: &[u8], out: &mut Vec<Action>) -> Result<(), Fault> {
+        self.known()?;
+        let (room, bytes) = binary::parse(bytes)?;
+        check_payload_len(bytes.len(), self.core.limits.payload_bytes_max)?;
+        self.may_publish(room, &Incoming::Binary { room, bytes })?;
+        out.push(Action::Publish(Post::binary(room, message.clone())));
+        Ok(())
+    }
+
+    /// Does what [`Action::Publish`] asks for, to the subscribers of this process.
+    pub fn publish(&mut self, mut post: Post, out: &mut Vec<Action>) {
+        let reply = post.take_reply();
+        let published = self.core.publish(&post);
+        self.published(reply, published, out);
+    }
+
+    /// A message was published, by whatever way, or was not: tells who wants to know.
+    pub fn published(
+        &mut self,
+        reply: Reply,
+        published: Result<Position, TopicError>,
+        out: &mut Vec<Action>,
+    ) {
+        let Ok(open) = self.known() else { return };
+        match (reply.0, published) {
+            (ReplyTo::Sender { id, digest }, Ok(Position { offset, .. })) => {
+                self.seen(open).settle(digest, Outcome::Published(offset));
+                out.push(Action::Send(answer::ack_of_message(&id, offset)));
+            }
+            (ReplyTo::Sender { id, digest }, Err(error)) => {
+                self.seen(open).forget(digest);
+                self.refuse(Some(&id), error.into(), out);
+            }
+            (ReplyTo::Caller(ticket), Ok(Position { epoch, offset })) => {
+                let result = Json::object().number("epoch", epoch).number("offset", offset).end();
+                self.answer(ticket, Ok(result), out);
+            }
+            (ReplyTo::Caller(ticket), Err(error)) => self.answer(ticket, Err(Fault::from(error).into()), out),
+            (ReplyTo::Nobody, Ok(_)) => {}
+            (ReplyTo::Nobody, Err(error)) => self.refuse(None, error.into(), out),
+        }
+    }
+
+    pub(super) fn presence(
+        &self,
+        envelope: &Envelope<'_>,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        let json = self.presence_of(&envelope.room()?, Json::of_type("presence").id(id))?;
+        out.push(Action::Send(json.message()));
+        Ok(())
+    }
+
+    /// Who is in a room, written behind what is in `json`.
+    pub(super) fn presence_of(&self, room: &str, json: Json) -> Result<Json, Fault> {
+        self.may_subscribe(room)?;
+        Ok(answer::presence(json, room, &self.core.topics.presence(room)))
+    }
+
+    pub(super) fn history(
+        &self,
+        envelope: &Envelope<'_>,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        let (room, span) = (envelope.room()?, envelope.span(self.core.limits.history_page_max)?);
+        let json = self.history_of(&room, span, Json::of_type("history").id(id))?;
+        out.push(Action::Send(json.message()));
+        Ok(())
+    }
+
+    pub(super) fn history_of(&self, room: &str, span: Span, json: Json) -> Result<Json, Fault> {
+        self.may_subscribe(room)?;
+        let page = self.core.topics.history(room, span.since, span.limit);
+        if !page.complete {
+            let message = "the room's history does not reach back so far";
+            return Err(Fault::new(ErrorCode::HistoryGone, message));
+        }
+        Ok(answer::history(json, room, page.position, &page.messages))
+    }
+
+    /// Whether it may subscribe to a room, or to every room of a wildcard.
+    pub(super) fn may_subscribe(&self, room: &str) -> Result<(), Fault> {
+        let open = self.known()?;
+        if !open.rights.subscribe.cover(room) {
+            return Err(Fault::forbidden("this room may not be subscribed to"));
+        }
+        match &self.core.hooks.subscribe {
+            Some(hook) => hook(&open.context, room).map_err(|denied| Fault::forbidden(denied.0)),
+            None => Ok(()),
+        }
+    }
+
+    fn may_publish(&self, room: &str, incoming: &Incoming<'_>) -> Result<(), Fault> {
+        let open = self.known()?;
+        if !open.rights.publish.cover(room) {
+            return Err(Fault::forbidden("this room may not be published to"));
+        }
+        self.permits(incoming)
+    }
+
+    /// What the application says to a message.
+    pub(super) fn permits(&self, incoming: &Incoming<'_>) -> Result<(), Fault> {
+        let open = self.known()?;
+        match &self.core.hooks.message {
+            Some(hook) => hook(&open.context, incoming).map_err(|denied| Fault::forbidden(denied.0)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a path subscribes with.
+pub(super) fn default_subscription() -> Subscription {
+    Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW))
+}

@@ -1,0 +1,13 @@
+//! PROTOCOL.md, message by message: what a client sees, to the byte. No socket, no runtime, a clock that stands still.
+
+mod auth;
+mod binary;
+mod calls;
+mod clients;
+mod direct;
+mod errors;
+mod hostile;
+mod limits;
+mod messages;
+mod rooms;
+mod support;
