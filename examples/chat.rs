@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use framecast::{
-    Acceptor, Incoming, Listen, WebSocket,
+    Acceptor, Incoming, Listen, Refusal, WebSocket,
     broadcast::{
-        Gap, HistoryLimits, OverflowPolicy, PresenceChange, PresenceKind, Subscription, TopicError, Topics,
+        Gap, HistoryLimits, Named, OverflowPolicy, PresenceChange, PresenceKind, Subscription, TopicError,
+        Topics,
     },
 };
+use http::StatusCode;
 use tokio::net::TcpStream;
 
 #[tokio::main]
@@ -33,8 +35,11 @@ async fn main() -> std::io::Result<()> {
             let topics = topics.clone();
             async move {
                 let room = incoming.request().path().trim_start_matches('/').to_owned();
-                let name = incoming.request().query().filter(|name| !name.is_empty());
-                let name = name.unwrap_or("somebody").to_owned();
+                // A wildcard would read all rooms.
+                if Named::of(&room) != Ok(Named::Topic) {
+                    return drop(incoming.refuse(Refusal::new(StatusCode::NOT_FOUND)).await);
+                }
+                let name = incoming.request().query().unwrap_or("somebody").to_owned();
                 // Why one connection did not open is no matter of the others.
                 let _ = incoming.run(|ws| chat(ws, topics, room, name)).await;
             }

@@ -25,7 +25,9 @@ impl Handler for Ticker {
     fn message(&mut self, ws: &mut WebSocket<'_, ()>, message: Received<'_>) {
         let text = message.as_text().unwrap_or_default();
         let (name, rate) = text.split_once(' ').unwrap_or((text, "1"));
+        // A subscription that there is keeps its terms.
         ws.unsubscribe("prices:>");
+        ws.unsubscribe(name);
         subscribe(ws, name, rate.parse().unwrap_or(1));
     }
 
