@@ -238,11 +238,18 @@ impl Giving<'_> {
                 self.put_back(back);
             }
             Flushed::ByOthers => {
+                // Of this turn no more than one stays there until it has left, as it could not be dropped any more. What has waited is
+                // bounded already, and leaves together.
+                let is_given = |handed: &&Handed| matches!(handed, Handed::Given(..));
+                let given = self.handed.iter().rev().take_while(is_given).count();
+                let retracted = self.outlet.retract(given);
+                let back = self.handed.split_off(self.handed.len() - retracted);
                 let (messages, bytes) = self.outlet.queued();
                 self.count(messages);
-                if bytes > CHUNK_BYTES {
+                if retracted > 0 || bytes > CHUNK_BYTES {
                     self.fall_behind();
                 }
+                self.put_back(back);
             }
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     /// Its subscriptions with wildcards: with any, everything that is published is for it.
     pub(super) patterns: AtomicUsize,
+    /// Its members: without any, nothing that is for all is for it.
+    pub(super) members: AtomicUsize,
     /// The shard works, or will soon: nobody has to ring.
     awake: AtomicBool,
     ring: Box<dyn Fn() + Send + Sync>,
@@ -87,6 +89,7 @@ impl Inbox {
             number,
             queue: Mutex::default(),
             patterns: AtomicUsize::new(0),
+            members: AtomicUsize::new(0),
             awake: AtomicBool::new(false),
             ring,
         }

@@ -19,7 +19,8 @@ use crate::proto::{CloseCode, PreparedMessage, SendError};
 /// Takes part in [`Topics`] inside the process, without a connection, a runtime or a clock of its own: for tests that replay, and for
 /// whoever listens in.
 ///
-/// Nothing is done for it unless it [takes](Self::take), and what is published until then waits without a bound.
+/// Nothing is done for it unless it [takes](Self::take): what is published until then waits, up to 65,536 requests or 64 MiB of messages. Above
+/// that, publishing to what it has subscribed to is [`Full`](super::TopicError::Full) for all.
 ///
 /// ```
 /// use framecast::broadcast::{Local, Subscription, Topics};

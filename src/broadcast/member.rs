@@ -15,7 +15,7 @@ use super::{
     inbox::{Command, Inbox},
     name::{self, Named},
     options::Subscription,
-    topics::Directory,
+    topics::{Directory, told},
 };
 use crate::proto::CloseCode;
 
@@ -72,8 +72,8 @@ impl Member {
     /// for one part or more. A message that several subscriptions match comes once, by the terms of the exact one, else of the
     /// first that is found.
     ///
-    /// What is published after this returns is received. Who has the subscription already keeps it as it is, and is told where the topic
-    /// is now.
+    /// What is published after this returns is received. Who has the subscription already keeps it as it is, whatever `subscription` says
+    /// now, and is told where the topic is: for other terms, [unsubscribe](Self::unsubscribe) first.
     ///
     /// # Errors
     /// A name that is none; [`TopicError::TooManySubscriptions`], [`TopicError::TooManyTopics`]; [`TopicError::Closed`].
@@ -84,7 +84,7 @@ impl Member {
     /// [`subscribe`](Self::subscribe), for a protocol that answers: `tell` is called once the subscription is certain and before any
     /// of its messages is on its way, those that were missed with them, so that what it sends to the connection comes first.
     ///
-    /// It is called while the topic is locked: it must not wait, and not use the topics. A panic in it ends with it, and is reported by
+    /// It is called while the topic is locked: it must not wait, and to use the topics in it is a deadlock. A panic in it ends with it, and is reported by
     /// the panic hook alone.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Member {
         }
         if book.subscriptions.contains_key(name) {
             let stands = self.0.directory.stands(name);
-            tell(&stands);
+            told(tell, &stands);
             return Ok(stands);
         }
         let max = self.0.directory.settings.subscriptions_max;
@@ -119,7 +119,8 @@ impl Member {
         Ok(subscribed)
     }
 
-    /// Ends a subscription; whether there was one. What is published after this returns is not received.
+    /// Ends a subscription; whether there was one. What is published after this returns is not received; what was published before still
+    /// is, unless its rate holds it back.
     pub fn unsubscribe(&self, name: &str) -> bool {
         let mut book = self.0.lock();
         let Some((name, held)) = book.subscriptions.remove_entry(name) else { return false };
@@ -153,8 +154,9 @@ impl Member {
         self.0.inbox.push(Command::Close { member: self.0.clone(), code });
     }
 
-    /// The connection has ended.
-    pub(crate) fn leave(&self) {
+    /// Takes part no more: all subscriptions end, and it gets nothing that is published from now on. The end of the connection does
+    /// this by itself; dropping a `Member` does not.
+    pub fn leave(&self) {
         let mut book = self.0.lock();
         if std::mem::replace(&mut book.left, true) {
             return;
@@ -163,6 +165,7 @@ impl Member {
             self.0.directory.unsubscribe(&self.0, &name, &held);
         }
         drop(book);
+        self.0.inbox.members.fetch_sub(1, Ordering::Relaxed);
         self.0.inbox.push(Command::Leave { member: self.0.clone() });
     }
 }

@@ -86,13 +86,18 @@ impl Subscription {
     ///
     /// Whatever it is, all that waits for a connection, of all its topics and what was sent to it directly, stays within its
     /// `outbox_messages_max` and `outbox_bytes_max`, counted as frames without compression; a message is admitted if nothing waits.
+    ///
+    /// A code of [`OverflowPolicy::Disconnect`] that must not be sent becomes 1008.
     pub fn policy(mut self, policy: OverflowPolicy) -> Self {
-        self.terms.policy = policy;
+        self.terms.policy = match policy {
+            OverflowPolicy::Disconnect(code) if !code.is_sendable() => OverflowPolicy::default(),
+            policy => policy,
+        };
         self
     }
 
-    /// Messages of this subscription that may wait, beside one that is being written. Default: as many as the connection may
-    /// have; 0 counts as 1. Exactly as many are kept.
+    /// Messages of this subscription that may wait, beside one that is being written and what the system's socket buffer has taken.
+    /// Default: as many as the connection may have; 0 counts as 1. Exactly as many are kept.
     pub fn messages_max(mut self, messages: usize) -> Self {
         self.terms.messages_max = messages.max(1);
         self

@@ -119,9 +119,11 @@ impl fmt::Debug for Publication {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// Subscribers whose socket took it at once,
+    /// Subscribers whose socket took it at once: on tokio, of a [`Listener`](crate::Listener)'s connections and the like, which can be
+    /// written to where it is published, from their second message on,
+    #[doc(alias = "sent")]
     pub delivered: u32,
-    /// for whom it waits, behind other messages or for their rate,
+    /// for whom it waits, behind other messages, for their rate, or for their own task to write it,
     pub queued: u32,
     /// and who do not get it, by their policy or because they are closing.
     pub dropped: u32,

@@ -75,6 +75,8 @@ pub(super) struct Waiting {
     pub(super) rates: u32,
     /// The subscriptions of which something waits.
     pub(super) subscriptions: Vec<u32>,
+    /// Those among them that have ended.
+    ended: Vec<u32>,
     /// That of what is published to all, once something of it had to wait.
     pub(super) everybody: Option<u32>,
 }
@@ -92,11 +94,22 @@ pub(super) struct Entered {
     pub(super) not_before: Option<Instant>,
     /// The clock is set for then.
     pub(super) clock_is_set: bool,
+    /// Nothing more comes; it stays for what waits.
+    ended: bool,
 }
 
 impl Entered {
     pub(super) fn new(name: Arc<str>, is_pattern: bool, terms: Terms) -> Self {
-        Self { name, at: 0, is_pattern, terms, queue: None, not_before: None, clock_is_set: false }
+        Self {
+            name,
+            at: 0,
+            is_pattern,
+            terms,
+            queue: None,
+            not_before: None,
+            clock_is_set: false,
+            ended: false,
+        }
     }
 }
 
@@ -210,6 +223,7 @@ impl<K: 'static> Shard<K> {
         mut members: usize,
     ) -> bool {
         self.fire(now);
+        let mut commands = 0_usize;
         loop {
             while let Some(place) = self.turn.next() {
                 if members == 0 {
@@ -230,6 +244,14 @@ impl<K: 'static> Shard<K> {
                 && let Some(command) = self.next_command()
             {
                 self.obey(command);
+                // What is for nobody here takes time too.
+                commands += 1;
+                if commands.is_multiple_of(COMMANDS_A_MEMBER) {
+                    members = members.saturating_sub(1);
+                    if members == 0 {
+                        return true;
+                    }
+                }
             }
         }
     }
@@ -331,17 +353,24 @@ impl<K: 'static> Shard<K> {
         };
         let Some(room) = room else { return };
         let Some(seat) = self.seats.get_mut(place) else { return };
-        let is_it = |entered: &Entered| entered.is_pattern == is_pattern && entered.name == *name;
+        let is_it =
+            |entered: &Entered| !entered.ended && entered.is_pattern == is_pattern && entered.name == *name;
         let found = seat.subscriptions.iter_mut().find(|(_, entered)| is_it(entered)).map(|(at, _)| at);
         let Some(subscription) = found else { return };
-        seat.waiting.subscriptions.retain(|waiting| *waiting != subscription);
-        let Some(entered) = seat.subscriptions.remove(subscription) else { return };
-        seat.waiting.rates -= u32::from(entered.terms.every.is_some());
-        room.0.swap_remove(entered.at);
-        if let Some(moved) = room.0.get(entered.at).copied() {
+        let Some(entered) = seat.subscriptions.get_mut(subscription) else { return };
+        let at = entered.at;
+        entered.ended = true;
+        // What was published until now still comes, but for what only a rate holds back.
+        if entered.queue.is_some() && seat.waiting.behind {
+            seat.waiting.ended.push(subscription);
+        } else {
+            seat.remove(subscription);
+        }
+        room.0.swap_remove(at);
+        if let Some(moved) = room.0.get(at).copied() {
             let moved_seat = self.seats.get_mut(moved.seat);
             if let Some(moved) = moved_seat.and_then(|seat| seat.subscriptions.get_mut(moved.subscription)) {
-                moved.at = entered.at;
+                moved.at = at;
             }
         }
         if !room.is_empty() {
@@ -400,6 +429,9 @@ impl<K: 'static> Shard<K> {
             waiting.closing = true;
             turn.drop_chain(first);
         }
+        if !seat.waiting.ended.is_empty() {
+            seat.remove_ended();
+        }
     }
 }
 
@@ -420,6 +452,25 @@ impl<K> Shard<K> {
     /// Members, names and patterns' parts that it knows.
     pub(super) fn sizes(&self) -> [usize; 3] {
         [self.seats.len(), self.rooms.len(), self.patterns.len()]
+    }
+}
+
+impl<K> Seat<K> {
+    fn remove(&mut self, subscription: u32) {
+        self.waiting.subscriptions.retain(|waiting| *waiting != subscription);
+        if let Some(entered) = self.subscriptions.remove(subscription) {
+            self.waiting.rates -= u32::from(entered.terms.every.is_some());
+        }
+    }
+
+    /// Forgets the subscriptions that have ended and of which nothing waits any more.
+    fn remove_ended(&mut self) {
+        for subscription in std::mem::take(&mut self.waiting.ended) {
+            match self.subscriptions.get_mut(subscription) {
+                Some(Entered { queue: Some(_), .. }) => self.waiting.ended.push(subscription),
+                _ => self.remove(subscription),
+            }
+        }
     }
 }
 
@@ -528,5 +579,7 @@ impl Turn {
 /// The subscription to what is published to all.
 pub(super) const EVERYBODY: u32 = u32::MAX;
 pub(super) const NONE: u32 = u32::MAX;
+/// Commands that take as long as one member's turn.
+const COMMANDS_A_MEMBER: usize = 32;
 /// Messages times members that one turn gathers, at the most but for one message's.
 const PARCELS_A_TURN: usize = 32 << 10;

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt,
     hash::{BuildHasher, RandomState},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -183,7 +183,7 @@ impl Topics {
     }
 
     /// [`publish`](Self::publish), of a message that tells its own place: `make` is called with it while the topic is locked, so
-    /// it must not use the topics.
+    /// to use the topics in it is a deadlock.
     ///
     /// # Errors
     /// As [`publish`](Self::publish); `make` may have been called, and its message is dropped.
@@ -333,6 +333,7 @@ impl Topics {
     pub(crate) fn join(&self, inbox: &Arc<Inbox>, key: Box<dyn Any + Send>) -> Member {
         let number = MEMBERS.fetch_add(1, Ordering::Relaxed);
         let member = Member::new(number, inbox.clone(), self.0.clone());
+        inbox.members.fetch_add(1, Ordering::Relaxed);
         inbox.push(Command::Join { member: member.0.clone(), key });
         member
     }
@@ -439,10 +440,19 @@ impl Directory {
         let now = (self.settings.clock)();
         let entry = self.entered(stripe, topic, now)?;
         let position = position.unwrap_or(Position { epoch: entry.epoch, offset: entry.last + 1 });
-        let publication = Arc::new(Publication::new(entry.name.clone(), position, make(position)));
+        let publish = match catch_unwind(AssertUnwindSafe(|| make(position))) {
+            Ok(publish) => publish,
+            Err(panic) => {
+                // The publisher's own; but the topic is to be forgotten like any other.
+                self.used(stripe, topic, now);
+                resume_unwind(panic);
+            }
+        };
+        let publication = Arc::new(Publication::new(entry.name.clone(), position, publish));
         let bytes = publication.message.frame_bytes();
         let is_wanted = |inbox: &Inbox| {
-            topic == EVERYBODY || entry.wants(inbox.number) || inbox.patterns.load(Ordering::Relaxed) > 0
+            let counted = if topic == EVERYBODY { &inbox.members } else { &inbox.patterns };
+            counted.load(Ordering::Relaxed) > 0 || entry.wants(inbox.number)
         };
         let shards = self.shards.read();
         // Asked once, as wildcards come and go meanwhile.
@@ -642,7 +652,8 @@ impl fmt::Debug for TopicsBuilder {
 }
 
 /// Says what became of a subscription. It is somebody's code, and half a subscription is none.
-fn told(tell: impl FnOnce(&Subscribed), subscribed: &Subscribed) {
+/// Tells somebody's code; a panic in it is nobody else's.
+pub(super) fn told(tell: impl FnOnce(&Subscribed), subscribed: &Subscribed) {
     let _ = catch_unwind(AssertUnwindSafe(|| tell(subscribed)));
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use framecast::{
     Acceptor, Config, Endpoint, WebSocket,
-    broadcast::{Subscription, Topics},
+    broadcast::{ConflateBy, OverflowPolicy, Subscription, Topics},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, duplex},
@@ -20,13 +20,13 @@ fn acceptor() -> Acceptor {
     Acceptor::new(config, Endpoint::new())
 }
 
-async fn serve<S>(stream: S, topics: Topics, joined: mpsc::UnboundedSender<()>)
+async fn serve<S>(stream: S, topics: Topics, subscription: Subscription, joined: mpsc::UnboundedSender<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handler = |mut ws: WebSocket| async move {
         let member = ws.join(&topics);
-        member.subscribe("room", Subscription::new()).expect("open");
+        member.subscribe("room", subscription).expect("open");
         joined.send(()).expect("the test waits");
         while ws.recv().await.is_some() {}
     };
@@ -43,8 +43,18 @@ async fn open(
     serving: &mut JoinSet<()>,
     joined: &mut (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>),
 ) -> Peer<DuplexStream> {
+    open_with(Subscription::new(), buffer, topics, serving, joined).await
+}
+
+async fn open_with(
+    subscription: Subscription,
+    buffer: usize,
+    topics: &Topics,
+    serving: &mut JoinSet<()>,
+    joined: &mut (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>),
+) -> Peer<DuplexStream> {
     let (ours, theirs) = duplex(buffer);
-    serving.spawn(serve(theirs, topics.clone(), joined.0.clone()));
+    serving.spawn(serve(theirs, topics.clone(), subscription, joined.0.clone()));
     let peer = Peer::open(ours).await;
     joined.1.recv().await.expect("it runs");
     peer
@@ -151,7 +161,13 @@ async fn members_over_tls_get_everything_too() {
                 let (stream, _) = listener.accept().await.expect("a client");
                 let (tls, topics, joined) = (tls.clone(), topics.clone(), joined_to.clone());
                 tokio::spawn(async move {
-                    serve(tls.accept(stream).await.expect("a handshake"), topics, joined).await;
+                    serve(
+                        tls.accept(stream).await.expect("a handshake"),
+                        topics,
+                        Subscription::new(),
+                        joined,
+                    )
+                    .await;
                 });
             }
         }
@@ -174,5 +190,33 @@ async fn members_over_tls_get_everything_too() {
     }
     while let Some(read) = timeout(DEADLINE, reading.join_next()).await.expect("in time") {
         read.expect("all came");
+    }
+}
+
+/// Its outbox is no way around the policy: what cannot leave yet waits where a newer one replaces it, whether each message has a
+/// turn of its own or all are of one.
+#[tokio::test]
+async fn a_bound_holds_where_only_the_connections_own_task_writes() {
+    watchdog();
+    const LAST: usize = 999;
+    for turn_each in [true, false] {
+        let topics = Topics::new();
+        let (mut serving, mut joined) = (JoinSet::new(), mpsc::unbounded_channel());
+        let newest = Subscription::new().policy(OverflowPolicy::Conflate(ConflateBy::Topic));
+        let mut peer = open_with(newest, 256, &topics, &mut serving, &mut joined).await;
+        for number in 0..=LAST {
+            let publishing = topics.publish("room", message(0, number)).expect("room");
+            if turn_each {
+                publishing.await;
+            }
+        }
+        let (mut got, last) = (0, message(0, LAST));
+        while peer.next_text().await != last {
+            got += 1;
+        }
+        // What the stream has taken, and what its task had begun to write.
+        assert!(got <= 2, "{got} older ones, {turn_each}");
+        peer.send(&close(1000, "")).await;
+        assert_eq!(peer.next_close().await, 1000);
     }
 }

@@ -303,3 +303,23 @@ fn losses_of_many_topics_cost_linear_time() {
         );
     }
 }
+
+/// What waits of a subscription that ends is owed still; what comes after it is not.
+#[test]
+fn what_was_published_before_an_unsubscribe_still_comes() {
+    let mut sim = Sim::new(1);
+    let member = sim.join(0);
+    sim.members[member].subscribe("t", Subscription::new()).expect("a topic");
+    sim.work();
+    sim.stall(member);
+    for _ in 0..3 {
+        sim.publish("t").expect("a topic");
+        sim.work();
+    }
+    assert!(sim.members[member].unsubscribe("t"));
+    sim.publish("t").expect("a topic");
+    sim.members[member].subscribe("t", Subscription::new()).expect("a topic");
+    sim.publish("t").expect("a topic");
+    sim.drain();
+    assert_eq!(sim.got(member), [1, 2, 3, 5].map(|offset| message("t", offset)));
+}

@@ -38,6 +38,9 @@ impl WebSocket {
 impl Sender {
     /// Has the connection take part in `topics`, until its end: it can [subscribe](Member::subscribe), and gets what is published to all.
     ///
+    /// Each call makes another member, which gets everything once more: join once. It ends with the connection, or by
+    /// [`leave`](Member::leave).
+    ///
     /// A [`Listener`](super::Listener)'s connections are written to where it is published, without their tasks; those of other streams
     /// are woken to write.
     ///
@@ -86,8 +89,8 @@ struct Worker {
 
 struct AtWork {
     shard: Shard<Arc<Shared>>,
-    /// When a task rings that waits for a rate.
-    rings_at: Option<Instant>,
+    /// When tasks ring that wait for a rate, each earlier than the one before it.
+    rings_at: Vec<Instant>,
 }
 
 impl Workers {
@@ -124,7 +127,7 @@ impl Worker {
             }
         };
         let inbox = topics.attach(Box::new(ring));
-        let state = AtWork { shard: Shard::new(topics, inbox.clone()), rings_at: None };
+        let state = AtWork { shard: Shard::new(topics, inbox.clone()), rings_at: Vec::new() };
         Self { inbox, state: Mutex::new(state), home: Mutex::new(handle.clone()) }
     }
 
@@ -144,15 +147,15 @@ impl Worker {
 
     /// Rings when the next message is due.
     fn ring_at(self: &Arc<Self>, state: &mut AtWork, at: Instant) {
-        if state.rings_at.is_some_and(|before| before <= at) {
+        if state.rings_at.last().is_some_and(|before| *before <= at) {
             return;
         }
-        state.rings_at = Some(at);
+        state.rings_at.push(at);
         let worker = Arc::downgrade(self);
         ::tokio::spawn(async move {
             sleep_until(at.into()).await;
             let Some(worker) = worker.upgrade() else { return };
-            worker.lock().rings_at.take_if(|rings_at| *rings_at == at);
+            worker.lock().rings_at.retain(|rings_at| *rings_at != at);
             worker.inbox.ring();
         });
     }
