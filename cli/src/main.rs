@@ -30,7 +30,8 @@ enum Command {
     Connect(Box<connect::Options>),
     /// Answer each message to its sender.
     Echo(server::Options),
-    /// Send each message to every connection, the sender's too; who is too slow to read is disconnected.
+    /// Send each message to every connection, the sender's too. Who reads too slowly is disconnected (1008); who sends more than can be
+    /// given to the others is not read meanwhile, or, on the reactor with several threads, disconnected (1013).
     Relay(server::Options),
     /// Load a server, check what it says, and tell what it took.
     #[command(subcommand)]

@@ -85,7 +85,8 @@ impl Subscription {
     /// What becomes of messages for which there is no room. Default [`OverflowPolicy::Disconnect`] with 1008.
     ///
     /// Whatever it is, all that waits for a connection, of all its topics and what was sent to it directly, stays within its
-    /// `outbox_messages_max` and `outbox_bytes_max`, counted as frames without compression; a message is admitted if nothing waits.
+    /// `outbox_messages_max` and `outbox_bytes_max`, counted as frames without compression; a message is admitted if nothing waits. What
+    /// waits leaves once the outbox is empty: a connection that the application itself keeps full gets nothing of its topics.
     ///
     /// A code of [`OverflowPolicy::Disconnect`] that must not be sent becomes 1008.
     pub fn policy(mut self, policy: OverflowPolicy) -> Self {

@@ -173,7 +173,8 @@ impl Topics {
         })
     }
 
-    /// Publishes to the subscribers of a topic; from any thread, from inside a callback too.
+    /// Publishes to the subscribers of a topic; from any thread, from inside a callback too. It does not wait: where as much waits for an
+    /// event loop or a worker as may, because it is held up, the message is refused for all.
     ///
     /// # Errors
     /// A name that is none; [`TopicError::TooManyTopics`]; [`TopicError::Full`], and then nobody gets it.
