@@ -119,9 +119,8 @@ impl fmt::Debug for Publication {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// Subscribers whose socket took it at once: on tokio, of a [`Listener`](crate::Listener)'s connections and the like, which can be
-    /// written to where it is published, from their second message on,
-    #[doc(alias = "sent")]
+    /// Subscribers whose socket took it at once; on tokio, of streams of TCP that a listener accepted, which can be written to where it is
+    /// published,
     pub delivered: u32,
     /// for whom it waits, behind other messages, for their rate, or for their own task to write it,
     pub queued: u32,

@@ -434,6 +434,11 @@ impl Inner {
         if self.waits.is_empty() { Vec::new() } else { self.wakers(true, false) }
     }
 
+    /// Has the pump hand over the half that writes, if there is one; who is to be woken for it.
+    pub(super) fn ask_for_half(&mut self) -> Option<Waker> {
+        if self.waits.direct().is_some() { None } else { self.wake_pump() }
+    }
+
     /// Whoever publishes wants to write as well.
     pub(super) fn wants_a_share(&self) -> bool {
         self.waits.direct_is_wanted()

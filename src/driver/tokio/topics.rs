@@ -69,7 +69,12 @@ impl Sender {
     pub fn join(&self, topics: &Topics) -> Member {
         let shared = self.shared();
         let member = Workers::of(topics).join(topics, shared);
-        shared.lock().tell(&member);
+        let mut inner = shared.lock();
+        inner.tell(&member);
+        // Before the first message: until then it would be the pump's to write.
+        let pump = inner.ask_for_half();
+        drop(inner);
+        pump.into_iter().for_each(Waker::wake);
         member
     }
 }
