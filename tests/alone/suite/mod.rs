@@ -11,15 +11,19 @@ mod peer;
 mod server;
 mod signals;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 pub(crate) use server::Engine;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::runtime::Builder;
 
-/// Waits for one's turn.
-async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
+/// Runs `test` when the others are done. Its runtime is made only then: where another one has taken all files, it could not be.
+fn alone(test: impl Future<Output = ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Builder::new_current_thread().enable_all().build().expect("files").block_on(test);
 }
 
 /// This process' CPU time.

@@ -8,7 +8,7 @@ use std::{
 use framecast::Config;
 use tokio::time::timeout;
 
-use super::{peer::PING, server::Server, turn};
+use super::{alone, peer::PING, server::Server};
 
 /// Stops this process twenty times a second, and has it go on at once.
 struct Nuisance(Child);
@@ -32,13 +32,14 @@ impl Drop for Nuisance {
 
 /// A wait that is interrupted was begun anew with its whole time, so that a process that was signalled more often than that
 /// never came to its deadlines · catalogue: FT-06
-#[tokio::test]
-async fn a_ping_comes_in_time_however_often_signals_do() {
-    let _turn = turn().await;
-    let config = Config::builder().ping_every(Some(Duration::from_millis(500))).build().expect("valid");
-    let server = Server::with_config(config);
-    let mut peer = server.open().await;
-    let _nuisance = Nuisance::start();
-    let first = timeout(Duration::from_secs(5), peer.next()).await.expect("in time");
-    assert_eq!(first.expect("a ping").0, PING);
+#[test]
+fn a_ping_comes_in_time_however_often_signals_do() {
+    alone(async {
+        let config = Config::builder().ping_every(Some(Duration::from_millis(500))).build().expect("valid");
+        let server = Server::with_config(config);
+        let mut peer = server.open().await;
+        let _nuisance = Nuisance::start();
+        let first = timeout(Duration::from_secs(5), peer.next()).await.expect("in time");
+        assert_eq!(first.expect("a ping").0, PING);
+    });
 }
