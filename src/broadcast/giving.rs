@@ -357,8 +357,11 @@ impl Giving<'_> {
             let Some(entry) = popped else { continue };
             let sent = match &entry.what {
                 What::Message(publication) => {
-                    entered.not_before = entered.terms.every.map(|every| self.now + every);
-                    self.outlet.send(&publication.message)
+                    let sent = self.outlet.send(&publication.message);
+                    if sent.is_ok() {
+                        entered.not_before = entered.terms.every.map(|every| self.now + every);
+                    }
+                    sent
                 }
                 What::Gap(gap) => match self.settings.tell_gap(gap) {
                     Some(message) => self.outlet.send(&PreparedMessage::new(message)),

@@ -360,8 +360,11 @@ impl<K: 'static> Shard<K> {
         let Some(entered) = seat.subscriptions.get_mut(subscription) else { return };
         let at = entered.at;
         entered.ended = true;
-        // What was published until now still comes, but for what only a rate holds back.
+        // What was published until now still comes, but for what only a rate holds back; and no later for that rate, or what the
+        // next subscription brings would come before it.
         if entered.queue.is_some() && seat.waiting.behind {
+            entered.not_before = None;
+            seat.waiting.rates -= u32::from(entered.terms.every.take().is_some());
             seat.waiting.ended.push(subscription);
         } else {
             seat.remove(subscription);

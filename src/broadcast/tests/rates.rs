@@ -180,3 +180,24 @@ fn what_is_taken_back_makes_way_for_a_newer_one_of_its_key() {
         assert_eq!(sim.members[one].lost(), 1);
     }
 }
+
+/// What waits of a subscription that has ended comes before what the next one of the same topic brings, whatever its rate was.
+#[test]
+fn the_next_subscription_does_not_overtake_what_the_last_ones_rate_held_back() {
+    let mut sim = Sim::new(1);
+    let one = sim.join(0);
+    sim.members[one].subscribe("t", Subscription::new().max_rate(1)).expect("subscribed");
+    sim.work();
+    sim.stall(one);
+    sim.publish("t").expect("published");
+    sim.work();
+    sim.publish("t").expect("published");
+    sim.work();
+    assert!(sim.members[one].unsubscribe("t"));
+    sim.members[one].subscribe("t", Subscription::new()).expect("subscribed");
+    sim.publish("t").expect("published");
+    sim.work();
+    sim.drain();
+    assert_eq!(sim.got(one), [1, 2, 3].map(|offset| message("t", offset)));
+    assert_eq!(sim.socket(one).came, [0; 3], "and not later than it could");
+}
