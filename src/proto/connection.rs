@@ -546,13 +546,7 @@ fn compressed<'l>(
     deflaters: &'l mut Deflaters,
 ) -> Option<&'l [u8]> {
     let policy = config.deflate.unwrap_or_default();
-    let wanted = match compression {
-        Compression::Auto => message.len() >= policy.threshold,
-        Compression::Always => true,
-        Compression::Never => false,
-    };
-    // Nothing is not made smaller, and a compressor with takeover would forget what was before.
-    if !wanted || message.is_empty() {
+    if !compression.is_wanted(message.len(), policy) {
         return None;
     }
     if takeover {

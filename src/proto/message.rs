@@ -4,7 +4,9 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::{closing::Cause, outbox::SPLICE_MIN, prepared::PreparedMessage, utf8::Utf8Bytes};
+use super::{
+    closing::Cause, deflate::Deflate, outbox::SPLICE_MIN, prepared::PreparedMessage, utf8::Utf8Bytes,
+};
 
 /// What [`Connection::receive`](super::Connection::receive) found.
 ///
@@ -192,6 +194,19 @@ pub enum Compression {
     Always,
     /// Not: it is compressed already, or holds a secret beside what others may choose (CRIME, BREACH).
     Never,
+}
+
+impl Compression {
+    /// Whether a message of so many bytes is to be compressed. Nothing is not made smaller, and a compressor with takeover would
+    /// forget what was before.
+    pub(super) fn is_wanted(self, len: usize, policy: Deflate) -> bool {
+        let wanted = match self {
+            Self::Auto => len >= policy.threshold,
+            Self::Always => true,
+            Self::Never => false,
+        };
+        wanted && len > 0
+    }
 }
 
 /// A message that owns its bytes; a clone is a reference count.

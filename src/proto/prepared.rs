@@ -120,12 +120,7 @@ impl PreparedMessage {
         deflaters: &mut Deflaters,
     ) -> Option<&Bytes> {
         let payload = self.payload();
-        let wanted = match self.0.compression {
-            Compression::Auto => payload.len() >= policy.threshold,
-            Compression::Always => true,
-            Compression::Never => false,
-        };
-        if !wanted || payload.is_empty() {
+        if !self.0.compression.is_wanted(payload.len(), policy) {
             return None;
         }
         let forms = self.0.deflated.get_or_init(Box::default);
