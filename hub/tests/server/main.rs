@@ -5,4 +5,7 @@ mod support;
 mod admin;
 mod bodies;
 mod http;
+mod methods;
 mod metrics;
+mod secrets;
+mod upgrade;
