@@ -1,5 +1,6 @@
 //! The hub's server on real sockets: what clients, pages, admins and hostile peers see.
 
+mod log;
 mod support;
 
 mod admin;
@@ -8,4 +9,6 @@ mod http;
 mod methods;
 mod metrics;
 mod secrets;
+mod start;
+mod stop;
 mod upgrade;

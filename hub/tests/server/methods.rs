@@ -92,7 +92,11 @@ async fn calls_end_with_their_connection_however_that_ends() {
         match way {
             "a close" => peer.send(&close(1000, "")).await,
             "a drop" => drop(peer),
-            "the admin" => assert_eq!(running.admin("DELETE /users/ada", "").await.status, 200),
+            "the admin" => {
+                assert_eq!(running.admin("DELETE /users/ada", "").await.status, 200);
+                assert_eq!(peer.next_close().await, 4003);
+                peer.send(&close(4003, "")).await;
+            }
             _ => peer.reset(),
         }
         for _ in 0..3 {

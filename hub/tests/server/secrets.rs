@@ -1,50 +1,15 @@
 //! Tokens are in no log line, at no level, and in no answer: neither good ones nor bad ones, however they came.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use framecast_hub::{Limits, Secret, Stop};
 use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
 
-use crate::support::*;
-
-/// All that was logged.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Takes what this thread logs from now on.
-    pub(crate) fn at(level: LevelFilter) -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).expect("it is text")
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::{log::Log, support::*};
 
 /// catalogue: HS-91
 #[tokio::test]
 async fn tokens_are_in_no_log_line_and_in_no_answer() {
-    let (log, _guard) = Log::at(LevelFilter::TRACE);
+    let log = Log::at(LevelFilter::TRACE);
     let mut limits = Limits::default();
     limits.auth_within = std::time::Duration::from_millis(50);
     let hub = hub(|hub| {
