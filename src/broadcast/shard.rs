@@ -215,7 +215,7 @@ impl<K: 'static> Shard<K> {
     /// Does what there is to do, for as many as `members` members; whether there is more.
     ///
     /// What was published since the last turn leaves in one write for each member, and one member after the other, so that the
-    /// memory in which its messages gather is the same for all.
+    /// memory in which its messages gather is the same for all. Who comes and goes is work too (catalogue: DS-44).
     pub(crate) fn work(
         &mut self,
         now: Instant,

@@ -241,6 +241,30 @@ fn subscribing_publishing_and_unsubscribing_in_one_turn_keep_their_order() {
     }
 }
 
+/// A thousand connections with 128 topics each end at once: others have their turn in between.
+///
+/// catalogue: DS-44
+#[test]
+fn many_who_leave_at_once_leave_bit_by_bit() {
+    let mut sim = Sim::new(1);
+    for _ in 0..1000 {
+        let one = sim.join(0);
+        for topic in 0..128 {
+            subscribe(&sim.members[one], &format!("t:{topic}")).expect("subscribed");
+        }
+    }
+    sim.work();
+    sim.members.iter().for_each(Member::leave);
+    let commands = sim.shards[0].inbox().len();
+    assert_eq!(commands, 1000 * 129);
+    let mut turns = 1;
+    while sim.work_some(0, 64) {
+        turns += 1;
+    }
+    assert_eq!(turns, commands.div_ceil(64 * 32), "thirty-two take as long as one member's turn");
+    assert_eq!(sim.shards[0].sizes(), [0, 0, 0]);
+}
+
 #[test]
 fn topics_are_listed_by_name_with_their_members() {
     let mut sim = Sim::new(2);
