@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     history::{History, Position},
+    places::shrink,
     presence::Presence,
 };
 
@@ -106,7 +107,7 @@ impl Stripe {
             match entry.idle_until {
                 None => entry.is_listed = false,
                 Some(until) if until <= now => {
-                    self.topics.remove(&name);
+                    self.forget(&name);
                     forgotten += 1;
                 }
                 Some(_) => self.idle.push_back(name),
@@ -120,11 +121,22 @@ impl Stripe {
         while let Some(name) = self.idle.pop_front() {
             match self.topics.get_mut(&name) {
                 Some(entry) if entry.idle_until.is_none() => entry.is_listed = false,
-                Some(_) => return self.topics.remove(&name).is_some(),
+                Some(_) => {
+                    self.forget(&name);
+                    return true;
+                }
                 None => {}
             }
         }
         false
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.topics.remove(name);
+        shrink(&mut self.topics);
+        if self.idle.len() < self.idle.capacity() / 8 {
+            self.idle.shrink_to(2 * self.idle.len());
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     name::base,
     options::Terms,
     patterns::Patterns,
-    places::Places,
+    places::{Places, shrink},
     publication::{Delivery, Publication, Published},
     queue::Queue,
     topics::{Settings, Shards, Topics},
@@ -285,6 +285,7 @@ impl<K: 'static> Shard<K> {
                 // Its subscriptions have gone before it.
                 if let Some(place) = self.numbers.remove(&member.number) {
                     self.seats.remove(place);
+                    shrink(&mut self.numbers);
                     self.turn.went(place);
                 }
             }
@@ -381,7 +382,10 @@ impl<K: 'static> Shard<K> {
         }
         match is_pattern {
             true => self.patterns.prune(name),
-            false => drop(self.rooms.remove(name)),
+            false => {
+                self.rooms.remove(name);
+                shrink(&mut self.rooms);
+            }
         }
     }
 
@@ -450,6 +454,11 @@ impl<K> Shard<K> {
             Some((entered.name.to_string(), queue.messages(), queue.bytes(), queue.gaps()))
         };
         seat.subscriptions.iter_mut().filter_map(of_one).collect()
+    }
+
+    /// Members and names for which it has room.
+    pub(super) fn capacity(&self) -> usize {
+        self.numbers.capacity().max(self.rooms.capacity())
     }
 
     /// Members, names and patterns' parts that it knows.

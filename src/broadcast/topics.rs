@@ -314,6 +314,11 @@ impl Topics {
     pub(super) fn count(&self) -> usize {
         self.0.stripes.iter().map(|stripe| lock(stripe).topics.len()).sum()
     }
+
+    /// Topics for which each of the locks has room, at the most.
+    pub(super) fn capacity(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| lock(stripe).topics.capacity()).max().unwrap_or_default()
+    }
 }
 
 /// What the drivers need.

@@ -265,6 +265,26 @@ fn many_who_leave_at_once_leave_bit_by_bit() {
     assert_eq!(sim.shards[0].sizes(), [0, 0, 0]);
 }
 
+/// catalogue: DS-41, ZC-36
+#[test]
+fn the_memory_of_what_has_gone_is_given_back() {
+    let mut sim = Sim::with(1, |topics| topics.subscriptions_max(200), |config| config);
+    for member in 0..200 {
+        let one = sim.join(0);
+        for topic in 0..200 {
+            subscribe(&sim.members[one], &format!("t:{member}:{topic}")).expect("subscribed");
+        }
+    }
+    sim.work();
+    assert!(sim.topics.capacity() > 500 && sim.shards[0].capacity() > 30_000);
+    sim.members.iter().for_each(Member::leave);
+    sim.work();
+    sim.clock.advance(Duration::from_secs(60));
+    sim.topics.forget_idle();
+    assert_eq!(sim.topics.len(), 0);
+    assert!(sim.topics.capacity() <= 64 && sim.shards[0].capacity() <= 64);
+}
+
 #[test]
 fn topics_are_listed_by_name_with_their_members() {
     let mut sim = Sim::new(2);
