@@ -70,7 +70,7 @@ impl Member {
 
     /// Subscribes to a topic, or, with wildcards, to all topics that match: `*` stands for one part between colons, `>` at the end
     /// for one part or more. A message that several subscriptions match comes once, by the terms of the exact one, else of the
-    /// first that is found.
+    /// first that is found; if these have rates, what one of them holds back may come after what the other lets through.
     ///
     /// What is published after this returns is received. Who has the subscription already keeps it as it is, whatever `subscription` says
     /// now, and is told where the topic is: for other terms, [unsubscribe](Self::unsubscribe) first.

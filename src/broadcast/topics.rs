@@ -102,7 +102,8 @@ impl TopicsBuilder {
     }
 
     /// How a subscriber is told what it lost: the message that takes the lost ones' place. Default: it is not told, and
-    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait.
+    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait. It is called again for a gap whose message did not get
+    /// into the socket, and then for a larger one perhaps.
     pub fn tell_gap(mut self, tell: impl Fn(&Gap) -> Option<Message> + Send + Sync + 'static) -> Self {
         self.0.tell_gap = Box::new(tell);
         self
