@@ -53,19 +53,22 @@ impl Entry {
         self.interest.get(shard).is_some_and(|count| *count > 0)
     }
 
-    pub(super) fn come(&mut self, shard: usize) {
+    /// One subscriber more; whether it is the first.
+    pub(super) fn come(&mut self, shard: usize) -> bool {
         if self.interest.len() <= shard {
             self.interest.resize(shard + 1, 0);
         }
         self.interest[shard] += 1;
         self.members += 1;
+        self.members == 1
     }
 
-    pub(super) fn go(&mut self, shard: usize) {
-        if let Some(count) = self.interest.get_mut(shard).filter(|count| **count > 0) {
-            *count -= 1;
-            self.members -= 1;
-        }
+    /// One subscriber less; whether it was the last.
+    pub(super) fn go(&mut self, shard: usize) -> bool {
+        let Some(count) = self.interest.get_mut(shard).filter(|count| **count > 0) else { return false };
+        *count -= 1;
+        self.members -= 1;
+        self.members == 0
     }
 }
 

@@ -305,6 +305,11 @@ fn topics_are_listed_by_name_with_their_members() {
     assert_eq!(list("b", "b:1", 9), ["b:2 2"]);
     assert_eq!(list("", "a", 2), ["b:1 1", "b:2 2"]);
     assert_eq!(list("", "", 0), [""; 0]);
+    assert_eq!(sim.topics.listed(), 4);
+    sim.members[members[0]].leave();
+    assert_eq!(sim.topics.listed(), 2);
+    sim.members[members[1]].leave();
+    assert_eq!((sim.topics.listed(), sim.topics.len()), (0, 9));
 }
 
 proptest! {
@@ -328,6 +333,7 @@ proptest! {
                 _ => sim.clock.advance(Duration::from_secs(seconds)),
             }
             prop_assert_eq!(sim.topics.len(), sim.topics.count());
+            prop_assert_eq!(sim.topics.listed(), sim.topics.list("", "", usize::MAX).len());
             prop_assert!(sim.topics.len() <= topics_max);
             for member in members {
                 let member = &sim.members[member];
