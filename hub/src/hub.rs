@@ -27,6 +27,7 @@ use crate::{
     fault::close,
     hooks::{Context, Denied, Hooks, Incoming, Params},
     limits::Limits,
+    meters::RoomMeters,
     post::Post,
     random::Random,
     receipts::Receipts,
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     /// and who has none. `None`: nothing, not even connect.
     pub(crate) anonymous: Option<Rights>,
     pub(crate) limits: Limits,
+    /// What is published to rooms, if that is limited.
+    pub(crate) rooms: Option<RoomMeters>,
     pub(crate) ping_interval_s: u64,
     pub(crate) hooks: Hooks,
     pub(crate) routes: Vec<Route>,
@@ -234,6 +237,7 @@ impl HubBuilder {
             counters: Arc::new(Counters::new(clock.now().instant)),
             tokens,
             rights,
+            rooms: limits.room_messages.map(|rate| RoomMeters::new(rate, &clock)),
             anonymous: allow_anonymous.then_some(self.anonymous_rights),
             limits,
             ping_interval_s: self.ping_interval_s,

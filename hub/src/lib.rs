@@ -11,7 +11,7 @@
 //! | `session` | one connection as a state machine |
 //! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
 //! | `rights`, `token`, `jwt` | who may what |
-//! | `limits`, `addresses`, `proxies` | how much, and from where |
+//! | `limits`, `meters`, `addresses`, `proxies` | how much, and from where |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
 
 mod addresses;
@@ -30,6 +30,7 @@ mod id;
 mod json;
 mod jwt;
 mod limits;
+mod meters;
 mod post;
 mod proxies;
 mod random;

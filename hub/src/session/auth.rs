@@ -10,7 +10,7 @@ use framecast::proto::PreparedMessage;
 use super::{Action, Open, Session, State, Subscribe, Visitor};
 use crate::{
     answer::{self, Welcome},
-    clients::{Claim, is_client_id},
+    clients::{Claim, Refused, is_client_id},
     clock::Now,
     envelope::Envelope,
     fault::{ErrorCode, Fault, close},
@@ -72,7 +72,7 @@ impl Session {
         if let Err(denied) = allowed {
             return self.close(close::FORBIDDEN, &denied.0, out);
         }
-        let claimed = core.clients.claim(claim, &core.limits, &core.random, now.instant, |resume| {
+        let claimed = core.clients.claim(claim, &core.limits, &core.random, &core.clock, |resume| {
             PreparedMessage::new(match (auth, &grant) {
                 (Some(id), Some(grant)) => answer::authenticated(id, &grant.user_id, grant.expires_at_ms),
                 _ => welcome(&core, &client_id, user_id.as_deref(), Some(resume), now),
@@ -84,7 +84,7 @@ impl Session {
                 if let Some(disconnect) = &core.hooks.disconnect {
                     disconnect(&context);
                 }
-                return self.close(close::FORBIDDEN, refused.0, out);
+                return self.close(refused.close_code(), refused.as_str(), out);
             }
         };
         let expires_at_ms = grant.as_ref().and_then(|grant| grant.expires_at_ms);
@@ -92,6 +92,7 @@ impl Session {
             context: Context::new(claimed.client_id, user_id, visitor.address),
             member: self.connection.join(&core.topics),
             seen: claimed.seen,
+            user: claimed.meters,
             rights: rights(&core, grant.as_ref()),
             expires: expires(expires_at_ms, now),
             is_admin: visitor.is_admin,
@@ -152,10 +153,12 @@ impl Session {
             Some(_) => out.push(Action::Send(authenticated)),
             None => {
                 let client_id = open.context.shared_client_id().clone();
-                let first = authenticated.into();
-                if !self.core.clients.adopt(&client_id, &grant.user_id, &self.connection, &first) {
-                    return Err(Fault::new(ErrorCode::Unavailable, "connected again elsewhere"));
-                }
+                let (core, first) = (&self.core, authenticated.into());
+                let (limits, clock) = (&core.limits, &core.clock);
+                let adopted =
+                    core.clients.adopt(&client_id, &grant.user_id, &self.connection, limits, clock, &first);
+                let refused = |refused: Refused| Fault::new(ErrorCode::Unavailable, refused.as_str());
+                open.user = Some(adopted.map_err(refused)?);
                 open.context = Context::new(client_id, Some(grant.user_id.clone()), open.context.address());
             }
         }

@@ -29,11 +29,15 @@ impl Session {
         if wants_receipt && id.is_none() {
             return Err(Fault::bad_request("a receipt needs an `id`"));
         }
-        self.permits(&Incoming::Direct { to: &to, payload })?;
         let digest = match id.map(|id| self.begin(open, id)).transpose() {
             Ok(digest) => digest,
             Err(outcome) => return id.map_or(Ok(()), |id| self.ack_again(id, outcome, out)),
         };
+        // Asked once about what is sent once.
+        if let Err(fault) = self.permits(&Incoming::Direct { to: &to, payload }) {
+            digest.into_iter().for_each(|digest| self.seen(open).forget(digest));
+            return Err(fault);
+        }
         let (number, name) = self.core.receipts.name();
         let now = self.core.clock.now();
         let message =

@@ -34,7 +34,7 @@ use crate::{
     hooks::{Answering, Context},
     hub::Core,
     id::Id,
-    limits::Meters,
+    meters::{Meters, TooFast, UserMeters},
     post::Post,
     receipts::Due,
     request::Kind,
@@ -143,6 +143,8 @@ struct Open {
     context: Context,
     member: Member,
     seen: Arc<Mutex<Seen>>,
+    /// What it shares with its user's other connections.
+    user: Option<Arc<UserMeters>>,
     rights: Rights,
     expires: Option<Instant>,
     is_admin: bool,
@@ -314,14 +316,22 @@ impl Session {
 
     /// Counts so many messages against the limits; `None` if the connection is closed for it.
     fn charge(&mut self, messages: usize, bytes: usize, out: &mut Vec<Action>) -> Option<Result<(), Fault>> {
-        match self.meters.charge(messages, bytes) {
+        let user = match &self.state {
+            State::Open(open) => open.user.as_deref(),
+            _ => None,
+        };
+        match self.meters.charge(user, messages, bytes) {
             Ok(()) => Some(Ok(())),
-            Err(Ok(retry_after)) => Some(Err(Fault::rate_limited(retry_after))),
-            Err(Err(_)) => {
+            Err(TooFast { is_ignored: true, .. }) => {
                 self.close(CloseCode::POLICY, "rate limit ignored", out);
                 None
             }
+            Err(too_fast) => Some(Err(self.too_fast(too_fast))),
         }
+    }
+
+    fn too_fast(&self, too_fast: TooFast) -> Fault {
+        Fault::rate_limited(too_fast.retry_after)
     }
 
     fn refuse(&mut self, id: Option<&Id>, fault: Fault, out: &mut Vec<Action>) {
@@ -330,7 +340,7 @@ impl Session {
     }
 
     fn note_misuse(&mut self, is_misuse: bool, out: &mut Vec<Action>) {
-        if is_misuse && self.meters.misused().is_err() {
+        if is_misuse && !self.meters.misused() {
             self.close(CloseCode::POLICY, "too much that makes no sense", out);
         }
     }

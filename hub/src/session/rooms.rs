@@ -82,15 +82,16 @@ impl Session {
         let (room, key, echo) = (envelope.room()?, envelope.key()?, envelope.echo()?);
         let payload = envelope.payload(self.core.limits.payload_bytes_max)?;
         let publication = Publication { room: &room, payload, key: key.as_deref(), echo };
-        let post = self.post(&publication)?;
+        self.has_right_to_publish(&room)?;
         let Some(id) = id else {
-            out.push(Action::Publish(post));
+            out.push(Action::Publish(self.post(&publication)?));
             return Ok(());
         };
         let digest = match self.begin(open, id) {
             Ok(digest) => digest,
             Err(outcome) => return self.ack_again(id, outcome, out),
         };
+        let post = self.post(&publication).inspect_err(|_| self.seen(open).forget(digest))?;
         out.push(Action::Publish(post.reply(Reply(ReplyTo::Sender { id: id.clone(), digest }))));
         Ok(())
     }
@@ -200,12 +201,20 @@ impl Session {
         }
     }
 
+    /// Whether it may publish to a room, and this now. The application is asked last, about what is published then.
     fn may_publish(&self, room: &str, incoming: &Incoming<'_>) -> Result<(), Fault> {
-        let open = self.known()?;
-        if !open.rights.publish.cover(room) {
-            return Err(Fault::forbidden("this room may not be published to"));
+        self.has_right_to_publish(room)?;
+        if let Some(rooms) = &self.core.rooms {
+            rooms.charge(room).map_err(|too_fast| self.too_fast(too_fast))?;
         }
         self.permits(incoming)
+    }
+
+    fn has_right_to_publish(&self, room: &str) -> Result<(), Fault> {
+        match self.known()?.rights.publish.cover(room) {
+            true => Ok(()),
+            false => Err(Fault::forbidden("this room may not be published to")),
+        }
     }
 
     /// What the application says to a message.
