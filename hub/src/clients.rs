@@ -9,11 +9,11 @@ use std::{
     time::Instant,
 };
 
-use framecast::{CloseCode, proto::PreparedMessage};
+use framecast::proto::PreparedMessage;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    clock::Clock, connection::Connection, dedupe::Seen, fault::close, limits::Limits, meters::UserMeters,
+    clock::Clock, connection::Connection, dedupe::Seen, ending::Ending, limits::Limits, meters::UserMeters,
     random::Random, token::Secret,
 };
 
@@ -126,7 +126,7 @@ impl Clients {
         let meters = user_id.map(|user_id| inner.enter_users(user_id, connection, limits, clock));
         drop(inner);
         if let Some(older) = older {
-            older.close(close::TAKEN_OVER, "connected again elsewhere");
+            older.close(Ending::TakenOver, Refused::TakenOver.as_str());
         }
         Ok(Claimed { client_id, seen, meters })
     }
@@ -169,10 +169,10 @@ impl Clients {
         self.lock().users.get(user_id).map(|user| user.connections.clone()).unwrap_or_default()
     }
 
-    /// Closes a user's connections; how many it was.
-    pub(crate) fn disconnect(&self, user_id: &str, code: CloseCode, reason: &str) -> usize {
+    /// Sends a user's connections away; how many it was.
+    pub(crate) fn disconnect(&self, user_id: &str, reason: &str) -> usize {
         let connections = self.of_user(user_id);
-        connections.iter().for_each(|connection| connection.close(code, reason));
+        connections.iter().for_each(|connection| connection.close(Ending::Disconnected, reason));
         connections.len()
     }
 
@@ -273,11 +273,11 @@ impl Refused {
     }
 
     /// What who comes with a connection of its own is closed with.
-    pub(crate) const fn close_code(self) -> CloseCode {
+    pub(crate) const fn ending(self) -> Ending {
         match self {
-            Self::BadId | Self::Stranger => close::FORBIDDEN,
-            Self::TakenOver => close::TAKEN_OVER,
-            Self::TooMany => CloseCode::TRY_AGAIN,
+            Self::BadId | Self::Stranger => Ending::ClientId,
+            Self::TakenOver => Ending::TakenOver,
+            Self::TooMany => Ending::TooManyConnections,
         }
     }
 }

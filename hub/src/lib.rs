@@ -12,6 +12,7 @@
 //! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
 //! | `rights`, `token`, `jwt` | who may what |
 //! | `limits`, `meters`, `addresses`, `proxies` | how much, and from where |
+//! | `counters`, `counts`, `ending` | what came of it all, in numbers |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
 
 mod addresses;
@@ -21,7 +22,9 @@ mod clients;
 mod clock;
 mod connection;
 mod counters;
+mod counts;
 mod dedupe;
+mod ending;
 mod envelope;
 mod fault;
 mod hooks;
@@ -46,6 +49,7 @@ pub use addresses::{AddressError, Addresses, Admitted};
 pub use clock::{Clock, Now};
 pub use connection::Line;
 pub use counters::Stats;
+pub use counts::{Count, Counts};
 pub use fault::{ErrorCode, close};
 pub use hooks::{Context, Denied, Incoming, Params};
 pub use hub::{BuildError, Hub, HubBuilder};

@@ -15,6 +15,7 @@ use governor::{
 
 use crate::{
     clock::{Clock, Ticks},
+    counts::kinds,
     limits::{Limits, Rate},
 };
 
@@ -63,12 +64,13 @@ pub(crate) struct UserMeters {
     bytes: Meter,
 }
 
-/// Whose limit it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    Connection,
-    User,
-    Room,
+kinds! {
+    /// Whose limit it was.
+    pub(crate) enum Scope {
+        Connection = "connection",
+        User = "user",
+        Room = "room",
+    }
 }
 
 /// What is refused.

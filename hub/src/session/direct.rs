@@ -7,7 +7,7 @@ use framecast::proto::PreparedMessage;
 use super::{Action, Open, Session};
 use crate::{
     answer,
-    connection::Connection,
+    counters::one_more,
     dedupe::{Digest, Outcome, Seen},
     envelope::Envelope,
     fault::{ErrorCode, Fault},
@@ -52,6 +52,7 @@ impl Session {
         }
         if let Some(id) = id.filter(|_| wants_receipt) {
             if connections.is_empty() {
+                self.core.counters.receipt(0, 0);
                 out.push(Action::Send(answer::receipt(id, 0, 0)));
             } else {
                 let pending = Pending {
@@ -66,7 +67,7 @@ impl Session {
                 self.receipts.push_back((now.instant + self.core.limits.receipt_after, number));
             }
         }
-        connections.iter().for_each(|connection: &std::sync::Arc<Connection>| connection.send(&message));
+        self.core.send_direct(&connections, &message);
         Ok(())
     }
 
@@ -74,7 +75,9 @@ impl Session {
     pub(super) fn acknowledge(&self, envelope: &Envelope<'_>) -> Result<(), Fault> {
         self.known()?;
         let id = envelope.text("id", envelope.id)?.ok_or_else(|| Fault::bad_request("`id` is missing"))?;
-        self.core.receipts.acknowledge(&id, &self.connection);
+        if let Some(of) = self.core.receipts.acknowledge(&id, &self.connection) {
+            self.core.counters.receipt(of, of);
+        }
         Ok(())
     }
 
@@ -92,7 +95,7 @@ impl Session {
 
     /// It was sent before: nothing is delivered, and it is acknowledged as it was.
     pub(super) fn ack_again(&self, id: &Id, outcome: Outcome, out: &mut Vec<Action>) -> Result<(), Fault> {
-        out.push(Action::Send(match outcome {
+        let ack = match outcome {
             Outcome::Published(offset) => answer::ack_of_message(id, offset),
             Outcome::Sent(recipients) => answer::ack_of_direct(id, recipients),
             Outcome::Pending => {
@@ -101,7 +104,9 @@ impl Session {
                     "this message is on its way: ask again later",
                 ));
             }
-        }));
+        };
+        one_more(&self.core.counters.duplicates);
+        out.push(Action::Send(ack));
         Ok(())
     }
 
