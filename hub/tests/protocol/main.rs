@@ -5,6 +5,7 @@ mod binary;
 mod calls;
 mod clients;
 mod direct;
+mod docs;
 mod errors;
 mod hostile;
 mod limits;
