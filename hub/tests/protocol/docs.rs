@@ -38,7 +38,9 @@ fn play(conversation: &str) {
     for line in lines.lines() {
         if let Some(seconds) = line.strip_prefix("-- ").and_then(|rest| rest.strip_suffix(" s later")) {
             world.passes(1000 * seconds.parse::<u64>().expect("they are seconds"));
-            all.values().for_each(|said| drop(said.peer.wakes()));
+            for said in all.values() {
+                said.peer.wakes();
+            }
             continue;
         }
         let (name, rest) = line.split_at(line.find([':', '>', '<']).expect("somebody does something"));
