@@ -11,4 +11,5 @@ mod metrics;
 mod secrets;
 mod start;
 mod stop;
+mod tls;
 mod upgrade;

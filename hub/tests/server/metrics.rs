@@ -24,12 +24,14 @@ fn parse(page: &str) -> HashMap<String, u64> {
             let suffix = if kind == "counter" { "_total" } else { "" };
             assert_eq!(bare, format!("{family}{suffix}"), "{line}");
             let labels = labels.strip_suffix('}').expect("labels have an end");
-            let is_label = |label: &str| {
-                label.strip_prefix("reason=\"").and_then(|rest| rest.strip_suffix('"')).is_some_and(|value| {
-                    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-                })
+            // One, of these files' own making.
+            let is_name = |name: &str| {
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             };
-            assert!(labels.is_empty() || is_label(labels), "{line}");
+            let label =
+                labels.split_once("=\"").and_then(|(name, value)| Some((name, value.strip_suffix('"')?)));
+            let is_label = label.is_some_and(|(name, value)| is_name(name) && is_name(value));
+            assert!(labels.is_empty() || is_label, "{line}");
             let value = value.parse().expect("it is a number");
             assert_eq!(samples.insert(name.to_owned(), value), None, "{line} is there twice");
         }
