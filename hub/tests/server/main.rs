@@ -5,10 +5,12 @@ mod support;
 
 mod admin;
 mod bodies;
+mod faults;
 mod http;
 mod methods;
 mod metrics;
 mod secrets;
+mod slow;
 mod start;
 mod stop;
 mod tls;

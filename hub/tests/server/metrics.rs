@@ -67,7 +67,7 @@ async fn metrics_are_openmetrics_and_their_counts_move() {
         ("framecast_rooms", 2),
         ("framecast_messages_in_total", 3),
         ("framecast_messages_out_total", 1),
-        ("framecast_dropped_total", 0),
+        ("framecast_messages_dropped_total", 0),
         ("framecast_upgrades_total", 2),
         ("framecast_refused_total{reason=\"admin\"}", 1),
         ("framecast_refused_total{reason=\"handshake\"}", 1),
