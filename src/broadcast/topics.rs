@@ -18,6 +18,7 @@ use super::{
     gap::{Gap, GapReason},
     history::{HistoryLimits, Page, Position, Since},
     inbox::{Command, Inbox},
+    losses::{Backlog, Counts, Losses},
     member::{Held, Member, MemberState, Subscribed},
     name::{Named, base, check_topic, presence_of},
     options::{Subscription, Terms},
@@ -59,6 +60,8 @@ pub(super) struct Directory {
     /// Those of them that have subscribers; what presence is told by is none.
     listed: AtomicUsize,
     epochs: AtomicU64,
+    /// In a box, apart from what publishers read.
+    pub(super) counts: Box<Counts>,
     /// For a driver that has no loops of its own.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "it is the tokio driver's"))]
     seat: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -146,6 +149,7 @@ impl TopicsBuilder {
             topics: AtomicUsize::new(0),
             listed: AtomicUsize::new(0),
             epochs: AtomicU64::new(seed),
+            counts: Box::default(),
             seat: OnceLock::new(),
         }))
     }
@@ -286,6 +290,16 @@ impl Topics {
         found.sort_unstable();
         found.truncate(limit);
         found
+    }
+
+    /// What subscribers lost since the beginning, and why.
+    pub fn losses(&self) -> Losses {
+        self.0.counts.losses()
+    }
+
+    /// What waits now for subscribers that cannot take it yet.
+    pub fn backlog(&self) -> Backlog {
+        self.0.counts.backlog()
     }
 
     /// Topics that have subscribers by name, as many as [`list`](Self::list) would list without a limit. It is a number that is kept.
