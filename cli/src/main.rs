@@ -5,6 +5,7 @@ mod connect;
 mod echo;
 mod failure;
 mod layer;
+mod publish;
 mod relay;
 mod serve;
 mod server;
@@ -37,6 +38,8 @@ enum Command {
     Relay(server::Options),
     /// Serve rooms: clients subscribe, publish, and get what they missed. Try it without options, and open the page it names.
     Serve(Box<serve::Options>),
+    /// Publish a message to a room of a server, or to everybody on it.
+    Publish(publish::Options),
     /// Load a server, check what it says, and tell what it took.
     #[command(subcommand)]
     Bench(bench::Scenario),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Echo(options) => echo::run(options).map_err(failure::Failure::from),
         Command::Relay(options) => relay::run(options).map_err(failure::Failure::from),
         Command::Serve(options) => serve::run(*options),
+        Command::Publish(options) => publish::run(options),
         Command::Bench(scenario) => bench::run(scenario).map_err(failure::Failure::from),
     };
     match result {
