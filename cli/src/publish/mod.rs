@@ -22,14 +22,12 @@ use crate::{
 
 /// What `publish` is told.
 #[derive(Args)]
-#[command(allow_missing_positional = true, after_help = MORE)]
+#[command(override_usage = USAGE, after_help = MORE)]
 pub(crate) struct Options {
-    /// To whom: the subscribers of a room.
-    #[arg(required_unless_present_any = ["all", "user"], conflicts_with_all = ["all", "user"])]
-    room: Option<String>,
-    /// What: any JSON, which arrives byte for byte; `-` reads it from standard input.
-    #[arg(allow_hyphen_values = true)]
-    payload: String,
+    /// ROOM, whose subscribers get it, unless --all or --user say who does; and PAYLOAD, which is any JSON and arrives byte for byte.
+    /// `-` reads it from standard input.
+    #[arg(value_name = "ROOM PAYLOAD", num_args = 1..=2, required = true, allow_negative_numbers = true)]
+    what: Vec<String>,
     /// To every connection.
     #[arg(long, conflicts_with = "user")]
     all: bool,
@@ -59,8 +57,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let server =
         options.access.server.clone().or(environment.server).unwrap_or_else(|| Uri::from_static(SERVER));
     let token = options.access.admin_token.clone().or(environment.admin_token);
-    let path = format!("{}{}", server.path().trim_end_matches('/'), options.path());
-    let payload = options.payload()?;
+    let (to, payload) = options.message()?;
+    let path = format!("{}{to}", server.path().trim_end_matches('/'));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(1, error))?;
     let answer = runtime.block_on(http::post(&server, &path, token.as_ref(), payload));
@@ -78,18 +76,24 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 }
 
 impl Options {
-    fn path(&self) -> String {
+    /// The path that it goes to, and it.
+    fn message(&self) -> Result<(String, String), Failure> {
         let encoded = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
-        match (&self.room, &self.user) {
-            (Some(room), _) => format!("/broadcast/{}", encoded(room)),
-            (None, Some(user)) => format!("/users/{}/messages", encoded(user)),
-            (None, None) => "/broadcast".to_owned(),
+        match (&self.what[..], self.all, &self.user) {
+            ([room, payload], false, None) => {
+                Ok((format!("/broadcast/{}", encoded(room)), self.json(payload)?))
+            }
+            ([payload], true, None) => Ok(("/broadcast".to_owned(), self.json(payload)?)),
+            ([payload], false, Some(user)) => {
+                Ok((format!("/users/{}/messages", encoded(user)), self.json(payload)?))
+            }
+            _ => Err(Failure::usage("wants ROOM PAYLOAD, or --all PAYLOAD, or --user USER PAYLOAD")),
         }
     }
 
-    /// As JSON.
-    fn payload(&self) -> Result<String, Failure> {
-        let mut payload = self.payload.clone();
+    /// A payload as JSON.
+    fn json(&self, payload: &str) -> Result<String, Failure> {
+        let mut payload = payload.to_owned();
         if payload == "-" {
             payload.clear();
             let read = io::stdin().lock().read_to_string(&mut payload);
@@ -149,6 +153,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> String {
     }
 }
 
+const USAGE: &str = "\
+framecast publish [OPTIONS] ROOM PAYLOAD
+       framecast publish [OPTIONS] --all PAYLOAD
+       framecast publish [OPTIONS] --user USER PAYLOAD";
 /// What `--help` says at its end.
 const MORE: &str = "\
 Prints what the server answers, such as {\"status\":\"sent\",\"room\":\"news\",\"offset\":7,\"recipients\":2}.
