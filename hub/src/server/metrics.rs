@@ -31,12 +31,14 @@ pub(super) enum Refused {
     Draining,
     Full,
     Handshake,
+    Http,
+    Late,
     Origin,
     Tls,
 }
 
 impl Refused {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Accept,
         Self::AddressConnections,
         Self::AddressRate,
@@ -45,6 +47,8 @@ impl Refused {
         Self::Draining,
         Self::Full,
         Self::Handshake,
+        Self::Http,
+        Self::Late,
         Self::Origin,
         Self::Tls,
     ];
@@ -66,6 +70,8 @@ impl Refused {
             Self::Draining => "draining",
             Self::Full => "full",
             Self::Handshake => "handshake",
+            Self::Http => "http",
+            Self::Late => "late",
             Self::Origin => "origin",
             Self::Tls => "tls",
         }

@@ -117,7 +117,8 @@ impl Book {
     async fn close_all(&self, patience: Duration) {
         self.shutting_down.send_replace(true);
         for shared in self.all_open() {
-            shared.close_behind_topics(CloseCode::AWAY);
+            // An error says that it is closing already.
+            let _ = shared.close_behind_topics(CloseCode::AWAY, "");
         }
         if timeout(patience, self.are_gone()).await.is_ok() {
             return;
