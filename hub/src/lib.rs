@@ -1,8 +1,8 @@
 //! Rooms over WebSocket, on the engine [`framecast`]: what `framecast serve` speaks, as a library.
 //!
-//! This is the hub's logic, without a socket, a runtime, a clock or chance of its own: messages in, [`Action`]s out. A server opens a
+//! [`Hub`] and [`Session`] are its logic, without a socket, a runtime, a clock or chance of its own: messages in, [`Action`]s out. A server opens a
 //! [`Session`] for each connection, hands it what the connection receives and does what it says; other connections are reached by
-//! their [`Line`]s.
+//! their [`Line`]s. [`Server`] is such a server, on axum.
 //!
 //! | room | what is in it |
 //! |---|---|
@@ -11,8 +11,10 @@
 //! | `session` | one connection as a state machine |
 //! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
 //! | `rights`, `token`, `jwt` | who may what |
-//! | `limits`, `addresses`, `proxies` | how much, and from where |
+//! | `limits`, `meters`, `addresses`, `proxies` | how much, and from where |
+//! | `counters`, `counts`, `ending` | what came of it all, in numbers |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
+//! | `server` | WebSocket upgrades, REST, metrics and TLS around it; nothing else here knows of it |
 
 mod addresses;
 mod answer;
@@ -21,7 +23,9 @@ mod clients;
 mod clock;
 mod connection;
 mod counters;
+mod counts;
 mod dedupe;
+mod ending;
 mod envelope;
 mod fault;
 mod hooks;
@@ -30,6 +34,7 @@ mod id;
 mod json;
 mod jwt;
 mod limits;
+mod meters;
 mod post;
 mod proxies;
 mod random;
@@ -38,6 +43,7 @@ mod request;
 mod rights;
 mod routes;
 mod rpc;
+mod server;
 mod session;
 mod token;
 
@@ -45,6 +51,7 @@ pub use addresses::{AddressError, Addresses, Admitted};
 pub use clock::{Clock, Now};
 pub use connection::Line;
 pub use counters::Stats;
+pub use counts::{Count, Counts};
 pub use fault::{ErrorCode, close};
 pub use hooks::{Context, Denied, Incoming, Params};
 pub use hub::{BuildError, Hub, HubBuilder};
@@ -56,5 +63,6 @@ pub use random::Random;
 pub use rights::{PatternError, Patterns, Rights};
 pub use routes::RouteError;
 pub use rpc::RpcError;
+pub use server::{Bound, ServeError, Server, ServerBuilder, Stop, Tls, TlsError};
 pub use session::{Action, Call, Reply, Session, Subscribe, Ticket, Visitor};
 pub use token::{Grant, Secret, TokenError, TokenFileError, Tokens};

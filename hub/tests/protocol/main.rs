@@ -4,6 +4,7 @@ mod auth;
 mod binary;
 mod calls;
 mod clients;
+mod counts;
 mod direct;
 mod errors;
 mod hostile;

@@ -1,0 +1,158 @@
+//! A connection from its welcome to its end: the loop around a session.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use framecast::{CloseInfo, SendError, WebSocket};
+use tokio::{
+    task::{Id, JoinSet},
+    time,
+};
+use tracing::{debug, error};
+
+use crate::{
+    addresses::Admitted,
+    rpc::RpcError,
+    session::{Action, Call, Session, Ticket},
+};
+
+/// Everything that a connection does. `admitted` counts for its address until then.
+///
+/// What is rare is in boxes, and what begins the session is done before: there are many of these futures, and each is as large as it
+/// ever gets.
+pub(super) async fn serve(
+    mut session: Session,
+    mut out: Vec<Action>,
+    mut ws: WebSocket,
+    admitted: Option<Admitted>,
+) {
+    let _admitted = admitted;
+    let mut calls = Calls::default();
+    loop {
+        match perform(&mut session, &mut out, &ws, &mut calls) {
+            Next::Receive => {}
+            Next::Sent(sent) => match sent.await {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+            Next::Closed(closed) => {
+                closed.await;
+                break;
+            }
+            Next::End => break,
+        }
+        tokio::select! {
+            message = ws.recv() => match message {
+                Some(message) => session.receive(&message, &mut out),
+                None => break,
+            },
+            (ticket, result) = calls.next() => session.answer(ticket, result, &mut out),
+            () = until(session.poll_timeout()) => session.handle_timeout(&mut out),
+        }
+    }
+    session.end();
+}
+
+/// What a connection does when everything is done that could be at once.
+enum Next<'w> {
+    Receive,
+    /// Wait for room, so that who does not read is not read from either.
+    Sent(Boxed<'w, Result<(), SendError>>),
+    Closed(Boxed<'w, CloseInfo>),
+    End,
+}
+
+type Boxed<'w, T> = Pin<Box<dyn Future<Output = T> + Send + 'w>>;
+
+/// Does what the session says, as far as nothing has to be waited for; the rest stays in `out`.
+fn perform<'w>(
+    session: &mut Session,
+    out: &mut Vec<Action>,
+    ws: &'w WebSocket,
+    calls: &mut Calls,
+) -> Next<'w> {
+    while !out.is_empty() {
+        let mut actions = std::mem::take(out).into_iter();
+        while let Some(action) = actions.next() {
+            match action {
+                Action::Send(message) => {
+                    let mut sent = ws.send(message);
+                    match Pin::new(&mut sent).poll(&mut Context::from_waker(Waker::noop())) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Next::End,
+                        Poll::Pending => {
+                            *out = actions.chain(out.drain(..)).collect();
+                            return Next::Sent(Box::pin(sent));
+                        }
+                    }
+                }
+                Action::Subscribe(subscribe) => session.subscribe(subscribe, out),
+                Action::Publish(post) => session.publish(post, out),
+                Action::Call(call) => calls.begin(call),
+                Action::Close(code, reason) => {
+                    debug!(code = code.0, reason, "closing a connection");
+                    // An error says that it is closing already.
+                    let _ = ws.sender().close(code, &reason);
+                    return Next::Closed(Box::pin(ws.closed()));
+                }
+            }
+        }
+    }
+    Next::Receive
+}
+
+/// In a box, as only few have a deadline: connections are many.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        // The runtime's clock has an end; nobody lives to see it.
+        Some(at) => Box::pin(time::sleep_until(at.min(Instant::now() + FAR).into())).await,
+        None => pending().await,
+    }
+}
+
+/// Calls of the application's methods that are under way, each in a task; they end with the connection.
+#[derive(Default)]
+struct Calls(Option<Box<Running>>);
+
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Result<String, RpcError>>,
+    /// By their tasks, as one that panics cannot say whose it was.
+    tickets: HashMap<Id, Ticket>,
+}
+
+impl Calls {
+    fn begin(&mut self, Call { ticket, answer }: Call) {
+        let Running { tasks, tickets } = &mut **self.0.get_or_insert_default();
+        tickets.insert(tasks.spawn(answer).id(), ticket);
+    }
+
+    /// The next one that is answered. Cancel safe.
+    async fn next(&mut self) -> (Ticket, Result<String, RpcError>) {
+        loop {
+            let Some(Running { tasks, tickets }) = self.0.as_deref_mut() else { return pending().await };
+            let (id, result) = match tasks.join_next_with_id().await {
+                Some(Ok(answered)) => answered,
+                Some(Err(failed)) => {
+                    error!(panicked = failed.is_panic(), "a method has failed");
+                    (failed.id(), Err(RpcError::new(RpcError::INTERNAL, "internal error")))
+                }
+                None => {
+                    self.0 = None;
+                    continue;
+                }
+            };
+            if let Some(ticket) = tickets.remove(&id) {
+                return (ticket, result);
+            }
+        }
+    }
+}
+
+/// A timer's longest time; then the session is asked again.
+const FAR: Duration = Duration::from_secs(24 * 3600);
