@@ -36,6 +36,10 @@ impl Counts {
         self.0.iter()
     }
 
+    pub(crate) fn as_slice(&self) -> &[Count] {
+        &self.0
+    }
+
     /// One of them, by its name and its label's value; `None` if there is none.
     pub fn get(&self, name: &str, kind: Option<&str>) -> Option<u64> {
         let is_it = |count: &&Count| count.name == name && count.label.map(|(_, value)| value) == kind;

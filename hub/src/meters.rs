@@ -3,7 +3,10 @@
 use std::{
     hash::{BuildHasher, RandomState},
     num::NonZeroU32,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,13 @@ impl Meter {
 pub(crate) struct Meters {
     messages: Meter,
     bytes: Meter,
+    /// Few ever need it.
+    patience: OnceLock<Box<Patience>>,
+}
+
+/// What a connection may still have refused before it is too much.
+#[derive(Debug)]
+struct Patience {
     refused: Meter,
     refused_bytes: Meter,
     misuses: Meter,
@@ -87,15 +97,14 @@ impl Meters {
         Self {
             messages: Meter::new(limits.messages, clock),
             bytes: Meter::new(limits.bytes, clock),
-            refused: Meter::new(limits.messages, clock),
-            refused_bytes: Meter::new(limits.bytes, clock),
-            misuses: Meter::new(limits.misuses, clock),
+            patience: OnceLock::new(),
         }
     }
 
     /// Takes messages of so many bytes together, from what the connection has and then from what its user has.
     pub(crate) fn charge(
         &self,
+        limits: &Limits,
         user: Option<&UserMeters>,
         messages: usize,
         bytes: usize,
@@ -106,14 +115,26 @@ impl Meters {
             (own, _) => (Scope::Connection, own),
         };
         charged.map_err(|retry_after| {
-            let refused = self.refused.charge(messages).and_then(|()| self.refused_bytes.charge(bytes));
+            let Patience { refused, refused_bytes, .. } = self.patience(limits);
+            let refused = refused.charge(messages).and_then(|()| refused_bytes.charge(bytes));
             TooFast { scope, retry_after, is_ignored: refused.is_err() }
         })
     }
 
     /// Counts what makes no sense; false if there was too much of it.
-    pub(crate) fn misused(&self) -> bool {
-        self.misuses.charge(1).is_ok()
+    pub(crate) fn misused(&self, limits: &Limits) -> bool {
+        self.patience(limits).misuses.charge(1).is_ok()
+    }
+
+    fn patience(&self, limits: &Limits) -> &Patience {
+        let Ticks(clock) = &self.messages.clock;
+        self.patience.get_or_init(|| {
+            Box::new(Patience {
+                refused: Meter::new(limits.messages, clock),
+                refused_bytes: Meter::new(limits.bytes, clock),
+                misuses: Meter::new(limits.misuses, clock),
+            })
+        })
     }
 }
 

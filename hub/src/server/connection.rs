@@ -25,16 +25,24 @@ use crate::{
 ///
 /// What is rare is in boxes, and what begins the session is done before: there are many of these futures, and each is as large as it
 /// ever gets.
-pub(super) async fn serve(
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+pub(super) fn serve(
     mut session: Session,
     mut out: Vec<Action>,
     mut ws: WebSocket,
     admitted: Option<Admitted>,
-) {
-    let _admitted = admitted;
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let _admitted = admitted;
+        run(&mut session, &mut out, &mut ws).await;
+        session.end();
+    }
+}
+
+async fn run(session: &mut Session, out: &mut Vec<Action>, ws: &mut WebSocket) {
     let mut calls = Calls::default();
     loop {
-        match perform(&mut session, &mut out, &ws, &mut calls) {
+        match perform(session, out, ws, &mut calls) {
             Next::Receive => {}
             Next::Sent(sent) => match sent.await {
                 Ok(()) => continue,
@@ -48,14 +56,13 @@ pub(super) async fn serve(
         }
         tokio::select! {
             message = ws.recv() => match message {
-                Some(message) => session.receive(&message, &mut out),
+                Some(message) => session.receive(&message, out),
                 None => break,
             },
-            (ticket, result) = calls.next() => session.answer(ticket, result, &mut out),
-            () = until(session.poll_timeout()) => session.handle_timeout(&mut out),
+            (ticket, result) = calls.next() => session.answer(ticket, result, out),
+            () = until(session.poll_timeout()) => session.handle_timeout(out),
         }
     }
-    session.end();
 }
 
 /// What a connection does when everything is done that could be at once.

@@ -340,7 +340,7 @@ impl Session {
             State::Open(open) => open.user.as_deref(),
             _ => None,
         };
-        match self.meters.charge(user, messages, bytes) {
+        match self.meters.charge(&self.core.limits, user, messages, bytes) {
             Ok(()) => Some(Ok(())),
             Err(TooFast { is_ignored: true, .. }) => {
                 self.close(Ending::RateIgnored, "rate limit ignored", out);
@@ -362,7 +362,7 @@ impl Session {
     }
 
     fn note_misuse(&mut self, is_misuse: bool, out: &mut Vec<Action>) {
-        if is_misuse && !self.meters.misused() {
+        if is_misuse && !self.meters.misused(&self.core.limits) {
             self.close(Ending::Misuse, "too much that makes no sense", out);
         }
     }

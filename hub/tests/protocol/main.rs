@@ -6,6 +6,7 @@ mod calls;
 mod clients;
 mod counts;
 mod direct;
+mod docs;
 mod errors;
 mod hostile;
 mod limits;
