@@ -148,10 +148,22 @@ fn of_one_owner(address: IpAddr) -> IpAddr {
     }
 }
 
+impl AddressError {
+    /// When to come back, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooFast { retry_after } => Some(*retry_after),
+            Self::TooMany { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFast { retry_after } => write!(f, "too many handshakes, try again in {retry_after:?}"),
+            Self::TooFast { retry_after } => {
+                write!(f, "too many handshakes, try again in {} ms", retry_after.as_millis() + 1)
+            }
             Self::TooMany { max } => write!(f, "an address has {max} connections at most"),
         }
     }

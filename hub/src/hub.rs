@@ -66,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) rights: Rights,
     /// and who has none. `None`: nothing, not even connect.
     pub(crate) anonymous: Option<Rights>,
+    is_open_by_default: bool,
     pub(crate) limits: Limits,
     pub(crate) ping_interval_s: u64,
     pub(crate) hooks: Hooks,
@@ -217,6 +218,7 @@ impl HubBuilder {
     /// What contradicts itself.
     pub fn build(self) -> Result<Hub, BuildError> {
         let Self { tokens, rights, limits, hooks, clock, random, .. } = self;
+        let is_open_by_default = self.allow_anonymous.is_none() && tokens.is_empty();
         let allow_anonymous = self.allow_anonymous.unwrap_or(tokens.is_empty());
         if tokens.is_empty() && !allow_anonymous {
             return Err(BuildError::NobodyCanConnect);
@@ -235,6 +237,7 @@ impl HubBuilder {
             tokens,
             rights,
             anonymous: allow_anonymous.then_some(self.anonymous_rights),
+            is_open_by_default,
             limits,
             ping_interval_s: self.ping_interval_s,
             hooks,
@@ -298,6 +301,20 @@ impl Hub {
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// A payload's bytes at most.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.0.limits.payload_bytes_max
+    }
+
+    pub(crate) fn random(&self) -> &Random {
+        &self.0.random
+    }
+
+    /// Whether anybody may connect, and nobody has said so.
+    pub(crate) fn is_open_by_default(&self) -> bool {
+        self.0.is_open_by_default
     }
 
     /// Whether a path subscribes to something.

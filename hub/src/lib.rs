@@ -1,8 +1,8 @@
 //! Rooms over WebSocket, on the engine [`framecast`]: what `framecast serve` speaks, as a library.
 //!
-//! This is the hub's logic, without a socket, a runtime, a clock or chance of its own: messages in, [`Action`]s out. A server opens a
+//! [`Hub`] and [`Session`] are its logic, without a socket, a runtime, a clock or chance of its own: messages in, [`Action`]s out. A server opens a
 //! [`Session`] for each connection, hands it what the connection receives and does what it says; other connections are reached by
-//! their [`Line`]s.
+//! their [`Line`]s. [`Server`] is such a server, on axum.
 //!
 //! | room | what is in it |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | `rights`, `token`, `jwt` | who may what |
 //! | `limits`, `addresses`, `proxies` | how much, and from where |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
+//! | `server` | WebSocket upgrades, REST, metrics and TLS around it; nothing else here knows of it |
 
 mod addresses;
 mod answer;
@@ -38,6 +39,7 @@ mod request;
 mod rights;
 mod routes;
 mod rpc;
+mod server;
 mod session;
 mod token;
 
@@ -56,5 +58,6 @@ pub use random::Random;
 pub use rights::{PatternError, Patterns, Rights};
 pub use routes::RouteError;
 pub use rpc::RpcError;
+pub use server::{Bound, ServeError, Server, ServerBuilder, Stop, Tls, TlsError};
 pub use session::{Action, Call, Reply, Session, Subscribe, Ticket, Visitor};
 pub use token::{Grant, Secret, TokenError, TokenFileError, Tokens};

@@ -1,6 +1,6 @@
 //! Where names and secrets come from that nobody can guess.
 
-use std::{fmt, fmt::Write, sync::Arc};
+use std::{fmt, fmt::Write, sync::Arc, time::Duration};
 
 /// Fills bytes at random; a clone is a reference count.
 #[derive(Clone)]
@@ -20,6 +20,15 @@ impl Random {
     /// Another one, for tests: whoever knows it knows every secret.
     pub fn new(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         Self(Arc::new(fill))
+    }
+
+    /// A time from none to less than `max`, to the millisecond, each as likely as another.
+    pub(crate) fn up_to(&self, max: Duration) -> Duration {
+        let mut bytes = [0; 8];
+        (self.0)(&mut bytes);
+        // The upper half of a product with 2^64 is as even as that is large.
+        let millis = u128::from(u64::from_le_bytes(bytes)) * max.as_millis();
+        Duration::from_millis(u64::try_from(millis >> 64).unwrap_or(u64::MAX))
     }
 
     /// So many random bytes as lower-case hexadecimal digits, after a prefix.

@@ -84,7 +84,7 @@ fn pieces(mut room: &str, segments: &[Segment]) -> Option<Vec<Piece>> {
 }
 
 /// RFC 3986 §2.1.
-fn decode(segment: &str) -> Option<String> {
+pub(crate) fn decode(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let Some((byte, more)) = rest.split_first() {

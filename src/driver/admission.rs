@@ -29,11 +29,41 @@ pub(super) enum Fault {
     OfTheSocket,
 }
 
-/// How long an accept is put off when files or memory have run out: longer each time, until one succeeds.
+/// How long an accept is put off when files or memory have run out: longer each time, 10 ms to 1 s. One that succeeds begins a new one.
+///
+/// The drivers' listeners have their own; this is for who accepts by itself.
+///
+/// ```
+/// use std::{io, time::Duration};
+///
+/// use framecast::driver::Patience;
+///
+/// let mut patience = Patience::default();
+/// // The peer has gone already: on with the next one.
+/// assert_eq!(patience.after(io::ErrorKind::ConnectionAborted.into())?, Duration::ZERO);
+/// // EMFILE: somebody has to leave first.
+/// assert_eq!(patience.after(io::Error::from_raw_os_error(24))?, Duration::from_millis(10));
+/// assert_eq!(patience.after(io::Error::from_raw_os_error(24))?, Duration::from_millis(20));
+/// // EBADF: nothing will ever come of it.
+/// assert!(patience.after(io::Error::from_raw_os_error(9)).is_err());
+/// # io::Result::Ok(())
+/// ```
 #[derive(Debug)]
-pub(super) struct Patience(Duration);
+pub struct Patience(Duration);
 
 impl Patience {
+    /// How long to wait before the next accept, after one that failed; zero if it was the fault of one connection alone.
+    ///
+    /// # Errors
+    /// The listening socket itself has failed.
+    pub fn after(&mut self, error: io::Error) -> io::Result<Duration> {
+        match fault(&error) {
+            Fault::OfOneConnection => Ok(Duration::ZERO),
+            Fault::OutOfResources => Ok(self.next()),
+            Fault::OfTheSocket => Err(error),
+        }
+    }
+
     pub(super) fn next(&mut self) -> Duration {
         let now = self.0;
         self.0 = (now * 2).min(PATIENCE_MAX);

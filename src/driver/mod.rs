@@ -10,4 +10,6 @@ pub mod reactor;
 pub mod tokio;
 
 #[cfg(any(feature = "tokio", feature = "reactor"))]
+pub use admission::Patience;
+#[cfg(any(feature = "tokio", feature = "reactor"))]
 pub use close_info::{CloseInfo, Initiator};

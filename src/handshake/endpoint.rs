@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::request::Parts;
+use http::{header::HeaderMap, request::Parts};
 
 use super::error::HandshakeError;
 use super::fields::is_token;
@@ -91,6 +91,15 @@ impl Endpoint {
     /// The first rule that the request breaks.
     pub fn check(&self, config: &Config, parts: &Parts) -> Result<Request, HandshakeError> {
         upgrade::check_parts(parts, self, config)
+    }
+
+    /// Holds a request that is no upgrade against the [origin policy](Self::origins): one that changes something, say, beside the
+    /// endpoint, which a page of somebody else's could send as well as a handshake.
+    ///
+    /// # Errors
+    /// No `Host`, or more than one; an `Origin` that is not let in, is repeated, or is missing and required.
+    pub fn check_origin(&self, headers: &HeaderMap) -> Result<(), HandshakeError> {
+        self.origins.check(headers, &upgrade::host(headers)?, self.secure)
     }
 
     pub(super) fn origin_policy(&self) -> &OriginPolicy {

@@ -83,7 +83,7 @@ fn check_body(headers: &HeaderMap) -> Result<(), HandshakeError> {
     if headers.contains_key(EXPECT) { Err(HandshakeError::Expect) } else { Ok(()) }
 }
 
-fn host(headers: &HeaderMap) -> Result<Authority, HandshakeError> {
+pub(super) fn host(headers: &HeaderMap) -> Result<Authority, HandshakeError> {
     let host = single(headers, &HOST).ok().flatten().and_then(|host| host.to_str().ok());
     host.and_then(Authority::parse).ok_or(HandshakeError::Host)
 }

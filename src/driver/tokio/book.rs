@@ -9,7 +9,7 @@ use std::{
 use ::tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::shared::Shared;
@@ -92,6 +92,27 @@ impl Book {
         let _ = timeout(close_within + linger_within, self.close_all(linger_within)).await;
     }
 
+    /// [`shut_down`](Self::shut_down), one after the other over a time.
+    #[cfg(feature = "axum")]
+    pub(super) async fn drain(
+        &self,
+        config: &Config,
+        within: Duration,
+        close: impl Fn(Duration) -> (CloseCode, String),
+    ) {
+        self.shutting_down.send_replace(true);
+        let (start, open) = (Instant::now(), self.all_open());
+        let count = open.len().try_into().unwrap_or(u32::MAX);
+        for (number, shared) in (0..).zip(open) {
+            let at = within * number / count;
+            sleep_until(start + at).await;
+            let (code, reason) = close(within - at);
+            let _ = shared.close(code, &reason);
+        }
+        let Config { close_within, linger_within, .. } = *config;
+        let _ = timeout(close_within + linger_within, self.are_gone()).await;
+    }
+
     /// What topics have for a connection comes before its Close, if it takes it within `patience`.
     async fn close_all(&self, patience: Duration) {
         self.shutting_down.send_replace(true);
@@ -108,8 +129,12 @@ impl Book {
         self.are_gone().await;
     }
 
+    /// The oldest first.
     fn all_open(&self) -> Vec<Arc<Shared>> {
-        self.lock().open.values().filter_map(Weak::upgrade).collect()
+        let mut open: Vec<_> =
+            self.lock().open.iter().filter_map(|(id, shared)| Some((*id, shared.upgrade()?))).collect();
+        open.sort_unstable_by_key(|(id, _)| *id);
+        open.into_iter().map(|(_, shared)| shared).collect()
     }
 
     async fn are_gone(&self) {

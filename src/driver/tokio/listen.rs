@@ -9,7 +9,7 @@ use super::{
     line::split_tcp,
     websocket::WebSocket,
 };
-use crate::driver::admission::{Fault, Patience, fault};
+use crate::driver::admission::Patience;
 use ::tokio::{
     net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
     select,
@@ -204,13 +204,12 @@ where
                 let _ = stream.set_nodelay(true);
                 spawn_one(stream, acceptor.clone(), book, handler.clone(), answers);
             }
-            Err(error) => match fault(&error) {
-                Fault::OfOneConnection => {}
-                Fault::OutOfResources => {
-                    sleep(patience.next()).await;
+            Err(error) => {
+                let wait = patience.after(error)?;
+                if !wait.is_zero() {
+                    sleep(wait).await;
                 }
-                Fault::OfTheSocket => return Err(error),
-            },
+            }
         }
     }
 }

@@ -1,10 +1,16 @@
 //! What the upgrades of an app share: its limits and terms, and who is connected by them.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum_core::extract::FromRef;
 
-use crate::driver::tokio::{accept::Acceptor, book::Book};
+use crate::{
+    driver::tokio::{accept::Acceptor, book::Book},
+    proto::{CloseCode, Config},
+};
 
 /// The limits and terms by which an app upgrades, and who is connected by them: a part of its state.
 ///
@@ -31,6 +37,21 @@ impl Upgrades {
     /// whoever leaves its runtime drops them without a Close.
     pub async fn shut_down(&self) {
         self.book.shut_down(self.acceptor.config()).await;
+    }
+
+    /// [`shut_down`](Self::shut_down) with closes that are spread evenly over `within`, so that those who come back elsewhere do not
+    /// all come at once: first upgrades are refused, then each connection, the oldest first, is closed with what `close` says about
+    /// the time that is left of `within`. Nobody waits if nobody is connected, and one alone is closed at once.
+    ///
+    /// What topics have for a connection comes before its Close. This returns when all are gone, or when the time to close of
+    /// the last one is up.
+    pub async fn drain(&self, within: Duration, close: impl Fn(Duration) -> (CloseCode, String)) {
+        self.book.drain(self.acceptor.config(), within, close).await;
+    }
+
+    /// The limits that hold.
+    pub fn config(&self) -> &Arc<Config> {
+        self.acceptor.config()
     }
 
     pub(super) fn acceptor(&self) -> &Acceptor {

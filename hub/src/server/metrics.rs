@@ -1,0 +1,158 @@
+//! What is counted, as Prometheus reads it (OpenMetrics text).
+//!
+//! Labels are of these files' own making, never a client's: rooms, paths and origins are as many as somebody likes
+//! (catalogue: DS-52).
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use axum::{extract::State, response::IntoResponse};
+use http::header::CONTENT_TYPE;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use super::Server;
+use crate::addresses::AddressError;
+
+/// Why somebody did not get what it asked for by HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Accept,
+    AddressConnections,
+    AddressRate,
+    Admin,
+    Crowded,
+    Draining,
+    Full,
+    Handshake,
+    Origin,
+    Tls,
+}
+
+impl Refused {
+    const ALL: [Self; 10] = [
+        Self::Accept,
+        Self::AddressConnections,
+        Self::AddressRate,
+        Self::Admin,
+        Self::Crowded,
+        Self::Draining,
+        Self::Full,
+        Self::Handshake,
+        Self::Origin,
+        Self::Tls,
+    ];
+
+    pub(super) fn of(error: AddressError) -> Self {
+        match error {
+            AddressError::TooFast { .. } => Self::AddressRate,
+            AddressError::TooMany { .. } => Self::AddressConnections,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::AddressConnections => "address_connections",
+            Self::AddressRate => "address_rate",
+            Self::Admin => "admin",
+            Self::Crowded => "crowded",
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::Handshake => "handshake",
+            Self::Origin => "origin",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    upgraded: AtomicU64,
+    refused: [AtomicU64; Refused::ALL.len()],
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        Self { upgraded: AtomicU64::new(0), refused: Default::default() }
+    }
+
+    pub(super) fn upgraded(&self) {
+        self.upgraded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn show(State(server): State<Server>) -> impl IntoResponse {
+    let mut registry = Registry::with_prefix("framecast");
+    registry.register_collector(Box::new(Scrape(server)));
+    let mut page = String::new();
+    // A string takes everything.
+    let _ = text::encode(&mut page, &registry);
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
+}
+
+/// What there is to tell at one moment.
+#[derive(Debug)]
+struct Scrape(Server);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (hub, metrics) = (self.0.hub(), &self.0.0.metrics);
+        let stats = hub.stats();
+        let mut page = Page(&mut encoder);
+        page.gauge("connections", "Connections whose client is known", stats.total_connections)?;
+        page.gauge("rooms", "Rooms that somebody has subscribed to by name", stats.total_rooms)?;
+        page.counter("messages_in", "Messages that came from clients", stats.messages_in)?;
+        page.counter("messages_out", "Messages of rooms that subscribers were given", stats.messages_out)?;
+        page.counter("dropped", "Messages of rooms that subscribers did not get", stats.dropped)?;
+        page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
+        page.counter("upgrades", "Requests that became WebSocket connections", load(&metrics.upgraded))?;
+        let refused = Refused::ALL.iter().zip(&metrics.refused);
+        let refused = refused.map(|(why, count)| (why.as_str(), load(count)));
+        page.family("refused", "Connections and requests that were refused", "reason", refused)?;
+        page.gauge("draining", "1 while the server stops", u64::from(self.0.is_draining()))
+    }
+}
+
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
+
+impl Page<'_, '_> {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge.encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        ConstCounter::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    /// One counter for each value of a label.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (value, count) in values {
+            ConstCounter::new(count).encode(family.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
+    }
+}

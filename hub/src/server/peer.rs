@@ -1,0 +1,35 @@
+//! Where a request comes from.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, header::HOST, request::Parts};
+
+use super::Shared;
+use crate::proxies::is_local;
+
+impl Shared {
+    /// The client's address, behind proxies that are trusted; `None` if whoever serves the router has not said it.
+    pub(super) fn client(&self, parts: &Parts) -> Option<IpAddr> {
+        Some(self.proxies.client(socket(parts)?, &parts.headers))
+    }
+}
+
+/// Whether it comes from this machine, and for it.
+pub(super) fn is_of_this_machine(parts: &Parts) -> bool {
+    let Some(host) = host(&parts.headers) else { return false };
+    socket(parts).is_some_and(|peer| is_local(peer, &parts.headers, host))
+}
+
+fn socket(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+}
+
+/// The only one: a second one may be meant for somebody else.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
+    }
+}
