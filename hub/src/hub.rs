@@ -23,10 +23,12 @@ use crate::{
     clients::Clients,
     clock::Clock,
     connection::{Connection, Line},
-    counters::{Counters, Stats},
+    counters::{Counters, Stats, Unpublished, one_more},
+    counts::Counts,
     fault::close,
     hooks::{Context, Denied, Hooks, Incoming, Params},
     limits::Limits,
+    meters::RoomMeters,
     post::Post,
     random::Random,
     receipts::Receipts,
@@ -68,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) anonymous: Option<Rights>,
     is_open_by_default: bool,
     pub(crate) limits: Limits,
+    /// What is published to rooms, if that is limited.
+    pub(crate) rooms: Option<RoomMeters>,
     pub(crate) ping_interval_s: u64,
     pub(crate) hooks: Hooks,
     pub(crate) routes: Vec<Route>,
@@ -236,6 +240,7 @@ impl HubBuilder {
             counters: Arc::new(Counters::new(clock.now().instant)),
             tokens,
             rights,
+            rooms: limits.room_messages.map(|rate| RoomMeters::new(rate, &clock)),
             anonymous: allow_anonymous.then_some(self.anonymous_rights),
             is_open_by_default,
             limits,
@@ -285,7 +290,12 @@ impl Hub {
     /// Begins a session for a connection whose handshake is done. What it is sent first is sent by its line; the rest is in `out`.
     pub fn open(&self, visitor: Visitor, line: impl Line + 'static, out: &mut Vec<Action>) -> Session {
         let number = self.0.connections.fetch_add(1, Ordering::Relaxed);
-        Session::open(self.0.clone(), Arc::new(Connection::new(number, Box::new(line))), visitor, out)
+        Session::open(
+            self.0.clone(),
+            Arc::new(Connection::new(number, Box::new(line), self.0.counters.clone())),
+            visitor,
+            out,
+        )
     }
 
     /// The rooms, as the engine has them.
@@ -340,7 +350,7 @@ impl Hub {
     /// # Errors
     /// As [`Topics::publish`].
     pub async fn publish_counted(&self, post: &Post) -> Result<(Position, Published), TopicError> {
-        let publishing = post.publish(&self.0.topics)?;
+        let publishing = self.0.begin_publish(post)?;
         let position = publishing.position();
         let published = publishing.await;
         self.0.counters.published(published);
@@ -360,13 +370,13 @@ impl Hub {
         let (_, id) = self.0.receipts.name();
         let message = answer::direct(&id, None, payload.get(), false, self.0.clock.now().unix_ms);
         let (message, connections) = (PreparedMessage::new(message), self.0.clients.of_user(user_id));
-        connections.iter().for_each(|connection| connection.send(&message));
+        self.0.send_direct(&connections, &message);
         connections.len()
     }
 
     /// Closes every connection of a user with 4003; how many it was.
     pub fn disconnect(&self, user_id: &str, reason: &str) -> usize {
-        self.0.clients.disconnect(user_id, close::FORBIDDEN, reason)
+        self.0.clients.disconnect(user_id, reason)
     }
 
     /// Up to `limit` rooms with subscribers in the order of their names, `after` one and with a `prefix`:
@@ -375,7 +385,12 @@ impl Hub {
         answer::rooms(&self.0.topics.list(prefix, after, limit.min(ROOMS_PAGE_MAX)))
     }
 
-    /// What was counted.
+    /// What was counted, with reasons: for metrics.
+    pub fn counts(&self) -> Counts {
+        self.0.counters.counts()
+    }
+
+    /// What was counted, in short.
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
@@ -387,19 +402,34 @@ impl Hub {
 }
 
 impl Core {
+    fn begin_publish(&self, post: &Post) -> Result<Publishing, TopicError> {
+        let publishing = post.publish(&self.topics);
+        match &publishing {
+            Ok(_) => one_more(&self.counters.publishes),
+            Err(error) => self.counters.publishes_refused.add(Unpublished::from(*error)),
+        }
+        publishing
+    }
+
     pub(crate) fn publish(&self, post: &Post) -> Result<Position, TopicError> {
-        let publishing = post.publish(&self.topics)?;
+        let publishing = self.begin_publish(post)?;
         let (position, counters) = (publishing.position(), self.counters.clone());
         publishing.then(move |published| counters.published(published));
         Ok(position)
     }
 
+    /// To a user's connections.
+    pub(crate) fn send_direct(&self, connections: &[Arc<Connection>], message: &PreparedMessage) {
+        self.counters.directs.fetch_add(connections.len() as u64, Ordering::Relaxed);
+        connections.iter().for_each(|connection| connection.send(message));
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counters { messages_in, messages_out, dropped, since } = &*self.counters;
+        let Counters { messages_in, messages_out, dropped, since, .. } = &*self.counters;
         Stats {
             total_connections: self.clients.connected(),
-            total_rooms: self.topics.list("", "", usize::MAX).len() as u64,
+            total_rooms: self.topics.listed() as u64,
             messages_in: load(messages_in),
             messages_out: load(messages_out),
             dropped: load(dropped),

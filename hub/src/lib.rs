@@ -11,7 +11,8 @@
 //! | `session` | one connection as a state machine |
 //! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
 //! | `rights`, `token`, `jwt` | who may what |
-//! | `limits`, `addresses`, `proxies` | how much, and from where |
+//! | `limits`, `meters`, `addresses`, `proxies` | how much, and from where |
+//! | `counters`, `counts`, `ending` | what came of it all, in numbers |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
 //! | `server` | WebSocket upgrades, REST, metrics and TLS around it; nothing else here knows of it |
 
@@ -22,7 +23,9 @@ mod clients;
 mod clock;
 mod connection;
 mod counters;
+mod counts;
 mod dedupe;
+mod ending;
 mod envelope;
 mod fault;
 mod hooks;
@@ -31,6 +34,7 @@ mod id;
 mod json;
 mod jwt;
 mod limits;
+mod meters;
 mod post;
 mod proxies;
 mod random;
@@ -47,6 +51,7 @@ pub use addresses::{AddressError, Addresses, Admitted};
 pub use clock::{Clock, Now};
 pub use connection::Line;
 pub use counters::Stats;
+pub use counts::{Count, Counts};
 pub use fault::{ErrorCode, close};
 pub use hooks::{Context, Denied, Incoming, Params};
 pub use hub::{BuildError, Hub, HubBuilder};

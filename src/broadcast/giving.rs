@@ -105,12 +105,12 @@ impl Giving<'_> {
     /// Closes who is to be closed, if nothing waits any more: behind what is in its outbox.
     fn leave(&mut self) {
         let Waiting { closing, leaves_with, subscriptions, .. } = &mut *self.waiting;
-        if let Some(code) = *leaves_with
+        if let Some(frame) = leaves_with
             && !*closing
             && subscriptions.is_empty()
         {
             *closing = true;
-            self.outlet.close(code, "");
+            self.outlet.close(frame.code, &frame.reason);
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     options::Terms,
     publication::{Delivery, Publication},
 };
-use crate::proto::CloseCode;
+use crate::proto::CloseFrame;
 
 pub(crate) struct Inbox {
     /// Its place among the shards.
@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// Somebody is to be closed, once it has what waits for it.
     Close {
         member: Arc<MemberState>,
-        code: CloseCode,
+        frame: Box<CloseFrame>,
     },
 }
 

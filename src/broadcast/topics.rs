@@ -56,6 +56,8 @@ pub(super) struct Directory {
     /// Random, so that nobody can choose names for one stripe (catalogue: DS-43).
     hasher: RandomState,
     topics: AtomicUsize,
+    /// Those of them that have subscribers; what presence is told by is none.
+    listed: AtomicUsize,
     epochs: AtomicU64,
     /// For a driver that has no loops of its own.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "it is the tokio driver's"))]
@@ -102,7 +104,8 @@ impl TopicsBuilder {
     }
 
     /// How a subscriber is told what it lost: the message that takes the lost ones' place. Default: it is not told, and
-    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait.
+    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait. It is called again for a gap whose message did not get
+    /// into the socket, and then for a larger one perhaps.
     pub fn tell_gap(mut self, tell: impl Fn(&Gap) -> Option<Message> + Send + Sync + 'static) -> Self {
         self.0.tell_gap = Box::new(tell);
         self
@@ -141,6 +144,7 @@ impl TopicsBuilder {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher,
             topics: AtomicUsize::new(0),
+            listed: AtomicUsize::new(0),
             epochs: AtomicU64::new(seed),
             seat: OnceLock::new(),
         }))
@@ -284,6 +288,11 @@ impl Topics {
         found
     }
 
+    /// Topics that have subscribers by name, as many as [`list`](Self::list) would list without a limit. It is a number that is kept.
+    pub fn listed(&self) -> usize {
+        self.0.listed.load(Ordering::Relaxed)
+    }
+
     /// Topics that are known, those with them that nobody has subscribed to and that are not forgotten yet.
     pub fn len(&self) -> usize {
         self.0.topics.load(Ordering::Relaxed)
@@ -313,6 +322,11 @@ impl Topics {
     /// Topics that are known, counted one by one.
     pub(super) fn count(&self) -> usize {
         self.0.stripes.iter().map(|stripe| lock(stripe).topics.len()).sum()
+    }
+
+    /// Topics for which each of the locks has room, at the most.
+    pub(super) fn capacity(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| lock(stripe).topics.capacity()).max().unwrap_or_default()
     }
 }
 
@@ -549,7 +563,9 @@ impl Directory {
             self.change_presence(&mut stripe, name, PresenceKind::Join, identity);
         }
         let entry = stripe.entry(name, || self.epoch());
-        entry.come(inbox.number);
+        if entry.come(inbox.number) {
+            self.listed.fetch_add(1, Ordering::Relaxed);
+        }
         let position = entry.position();
         let missed: Option<Vec<_>> = since
             .and_then(|since| entry.history.since(now, since, position, &self.settings.history))
@@ -585,13 +601,17 @@ impl Directory {
         let now = (self.settings.clock)();
         let mut stripe = self.stripe(name);
         let mut leave = |name: &str| {
-            if let Some(entry) = stripe.topics.get_mut(name) {
-                entry.go(inbox.number);
+            let entry = stripe.topics.get_mut(name);
+            let was_last = entry.is_some_and(|entry| {
                 unsubscribe(entry.name.clone());
-            }
+                entry.go(inbox.number)
+            });
             self.used(&mut stripe, name, now);
+            was_last
         };
-        leave(name);
+        if leave(name) {
+            self.listed.fetch_sub(1, Ordering::Relaxed);
+        }
         if held.presence {
             leave(&presence_of(name));
         }

@@ -3,10 +3,12 @@
 use std::{
     collections::HashMap,
     future::pending,
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use framecast::WebSocket;
+use framecast::{CloseInfo, SendError, WebSocket};
 use tokio::{
     task::{Id, JoinSet},
     time,
@@ -15,38 +17,85 @@ use tracing::{debug, error};
 
 use crate::{
     addresses::Admitted,
-    hub::Hub,
     rpc::RpcError,
-    session::{Action, Call, Session, Ticket, Visitor},
+    session::{Action, Call, Session, Ticket},
 };
 
 /// Everything that a connection does. `admitted` counts for its address until then.
-pub(super) async fn serve(hub: Hub, mut ws: WebSocket, visitor: Visitor, admitted: Option<Admitted>) {
-    let _admitted = admitted;
-    let mut out = Vec::new();
-    let mut session = hub.open(visitor, ws.sender(), &mut out);
-    let mut calls = Calls::default();
-    while perform(&mut session, &mut out, &ws, &mut calls).await {
-        tokio::select! {
-            message = ws.recv() => match message {
-                Some(message) => session.receive(&message, &mut out),
-                None => break,
-            },
-            (ticket, result) = calls.next() => session.answer(ticket, result, &mut out),
-            () = until(session.poll_timeout()) => session.handle_timeout(&mut out),
-        }
+///
+/// What is rare is in boxes, and what begins the session is done before: there are many of these futures, and each is as large as it
+/// ever gets.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
+pub(super) fn serve(
+    mut session: Session,
+    mut out: Vec<Action>,
+    mut ws: WebSocket,
+    admitted: Option<Admitted>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let _admitted = admitted;
+        run(&mut session, &mut out, &mut ws).await;
+        session.end();
     }
-    session.end();
 }
 
-/// Does what the session says; false if the connection is over.
-async fn perform(session: &mut Session, out: &mut Vec<Action>, ws: &WebSocket, calls: &mut Calls) -> bool {
+async fn run(session: &mut Session, out: &mut Vec<Action>, ws: &mut WebSocket) {
+    let mut calls = Calls::default();
+    loop {
+        match perform(session, out, ws, &mut calls) {
+            Next::Receive => {}
+            Next::Sent(sent) => match sent.await {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+            Next::Closed(closed) => {
+                closed.await;
+                break;
+            }
+            Next::End => break,
+        }
+        tokio::select! {
+            message = ws.recv() => match message {
+                Some(message) => session.receive(&message, out),
+                None => break,
+            },
+            (ticket, result) = calls.next() => session.answer(ticket, result, out),
+            () = until(session.poll_timeout()) => session.handle_timeout(out),
+        }
+    }
+}
+
+/// What a connection does when everything is done that could be at once.
+enum Next<'w> {
+    Receive,
+    /// Wait for room, so that who does not read is not read from either.
+    Sent(Boxed<'w, Result<(), SendError>>),
+    Closed(Boxed<'w, CloseInfo>),
+    End,
+}
+
+type Boxed<'w, T> = Pin<Box<dyn Future<Output = T> + Send + 'w>>;
+
+/// Does what the session says, as far as nothing has to be waited for; the rest stays in `out`.
+fn perform<'w>(
+    session: &mut Session,
+    out: &mut Vec<Action>,
+    ws: &'w WebSocket,
+    calls: &mut Calls,
+) -> Next<'w> {
     while !out.is_empty() {
-        for action in std::mem::take(out) {
+        let mut actions = std::mem::take(out).into_iter();
+        while let Some(action) = actions.next() {
             match action {
                 Action::Send(message) => {
-                    if ws.send(message).await.is_err() {
-                        return false;
+                    let mut sent = ws.send(message);
+                    match Pin::new(&mut sent).poll(&mut Context::from_waker(Waker::noop())) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Next::End,
+                        Poll::Pending => {
+                            *out = actions.chain(out.drain(..)).collect();
+                            return Next::Sent(Box::pin(sent));
+                        }
                     }
                 }
                 Action::Subscribe(subscribe) => session.subscribe(subscribe, out),
@@ -56,13 +105,12 @@ async fn perform(session: &mut Session, out: &mut Vec<Action>, ws: &WebSocket, c
                     debug!(code = code.0, reason, "closing a connection");
                     // An error says that it is closing already.
                     let _ = ws.sender().close(code, &reason);
-                    ws.closed().await;
-                    return false;
+                    return Next::Closed(Box::pin(ws.closed()));
                 }
             }
         }
     }
-    true
+    Next::Receive
 }
 
 /// In a box, as only few have a deadline: connections are many.

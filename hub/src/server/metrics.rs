@@ -18,7 +18,10 @@ use prometheus_client::{
 };
 
 use super::Server;
-use crate::addresses::AddressError;
+use crate::{
+    addresses::AddressError,
+    counts::{Count, Counts},
+};
 
 /// Why somebody did not get what it asked for by HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +34,14 @@ pub(super) enum Refused {
     Draining,
     Full,
     Handshake,
+    Http,
+    Late,
     Origin,
     Tls,
 }
 
 impl Refused {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Accept,
         Self::AddressConnections,
         Self::AddressRate,
@@ -45,6 +50,8 @@ impl Refused {
         Self::Draining,
         Self::Full,
         Self::Handshake,
+        Self::Http,
+        Self::Late,
         Self::Origin,
         Self::Tls,
     ];
@@ -66,6 +73,8 @@ impl Refused {
             Self::Draining => "draining",
             Self::Full => "full",
             Self::Handshake => "handshake",
+            Self::Http => "http",
+            Self::Late => "late",
             Self::Origin => "origin",
             Self::Tls => "tls",
         }
@@ -113,9 +122,7 @@ impl Collector for Scrape {
         let mut page = Page(&mut encoder);
         page.gauge("connections", "Connections whose client is known", stats.total_connections)?;
         page.gauge("rooms", "Rooms that somebody has subscribed to by name", stats.total_rooms)?;
-        page.counter("messages_in", "Messages that came from clients", stats.messages_in)?;
-        page.counter("messages_out", "Messages of rooms that subscribers were given", stats.messages_out)?;
-        page.counter("dropped", "Messages of rooms that subscribers did not get", stats.dropped)?;
+        page.counts(&hub.counts())?;
         page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
         page.counter("upgrades", "Requests that became WebSocket connections", load(&metrics.upgraded))?;
         let refused = Refused::ALL.iter().zip(&metrics.refused);
@@ -129,6 +136,11 @@ fn load(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
+/// The lines of one family, which have a name in common.
+fn families(counts: &Counts) -> impl Iterator<Item = &[Count]> {
+    counts.as_slice().chunk_by(|one, next| one.name == next.name)
+}
+
 struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
 
 impl Page<'_, '_> {
@@ -139,6 +151,23 @@ impl Page<'_, '_> {
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         ConstCounter::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    /// What the hub itself has counted.
+    fn counts(&mut self, counts: &Counts) -> fmt::Result {
+        for family in families(counts) {
+            let [first, ..] = family else { continue };
+            // The full stop is OpenMetrics' own.
+            let help = first.help.trim_end_matches('.');
+            match first.label {
+                None => self.counter(first.name, help, first.value)?,
+                Some((label, _)) => {
+                    let of_label = |count: &Count| Some((count.label?.1, count.value));
+                    self.family(first.name, help, label, family.iter().filter_map(of_label))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// One counter for each value of a label.

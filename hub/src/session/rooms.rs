@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{Action, Reply, ReplyTo, Session, Subscribe};
 use crate::{
     answer, binary,
+    counters::Called,
     dedupe::Outcome,
     envelope::Envelope,
     fault::{ErrorCode, Fault, close},
@@ -38,22 +39,31 @@ impl Session {
         let (room, named) = envelope.room_or_pattern()?;
         let subscription = envelope.subscription(named)?;
         self.may_subscribe(&room)?;
-        out.push(Action::Subscribe(Subscribe { id: id.cloned(), room: room.into(), subscription }));
+        let came_back = envelope.since.is_some();
+        out.push(Action::Subscribe(Subscribe {
+            id: id.cloned(),
+            room: room.into(),
+            subscription,
+            came_back,
+        }));
         Ok(())
     }
 
     /// Does what [`Action::Subscribe`] asks for. The answer leaves by the line, before the first message of the room.
     pub fn subscribe(&mut self, subscribe: Subscribe, out: &mut Vec<Action>) {
         let Ok(open) = self.known() else { return };
-        let Subscribe { id, room, subscription } = subscribe;
+        let Subscribe { id, room, subscription, came_back } = subscribe;
         let identity = answer::identity(open.context.user_id(), open.context.client_id());
         let subscribed = open.member.subscribe_with(&room, subscription.identity(identity), |subscribed| {
+            self.core.counters.joined(came_back, subscribed.recovered.is_some());
             self.connection.send(&answer::subscribed(id.as_ref(), &room, subscribed).into());
         });
         if let Err(error) = subscribed
             && error != TopicError::Closed
         {
-            self.refuse(id.as_ref(), error.into(), out);
+            let fault = Fault::from(error);
+            self.core.counters.joins_refused.add(fault.code);
+            self.refuse(id.as_ref(), fault, out);
         }
     }
 
@@ -82,15 +92,16 @@ impl Session {
         let (room, key, echo) = (envelope.room()?, envelope.key()?, envelope.echo()?);
         let payload = envelope.payload(self.core.limits.payload_bytes_max)?;
         let publication = Publication { room: &room, payload, key: key.as_deref(), echo };
-        let post = self.post(&publication)?;
+        self.has_right_to_publish(&room)?;
         let Some(id) = id else {
-            out.push(Action::Publish(post));
+            out.push(Action::Publish(self.post(&publication)?));
             return Ok(());
         };
         let digest = match self.begin(open, id) {
             Ok(digest) => digest,
             Err(outcome) => return self.ack_again(id, outcome, out),
         };
+        let post = self.post(&publication).inspect_err(|_| self.seen(open).forget(digest))?;
         out.push(Action::Publish(post.reply(Reply(ReplyTo::Sender { id: id.clone(), digest }))));
         Ok(())
     }
@@ -141,9 +152,11 @@ impl Session {
             }
             (ReplyTo::Caller(ticket), Ok(Position { epoch, offset })) => {
                 let result = Json::object().number("epoch", epoch).number("offset", offset).end();
-                self.answer(ticket, Ok(result), out);
+                self.answer_as(Called::Ok, ticket, Ok(result), out);
             }
-            (ReplyTo::Caller(ticket), Err(error)) => self.answer(ticket, Err(Fault::from(error).into()), out),
+            (ReplyTo::Caller(ticket), Err(error)) => {
+                self.answer_as(Called::Refused, ticket, Err(Fault::from(error).into()), out);
+            }
             (ReplyTo::Nobody, Ok(_)) => {}
             (ReplyTo::Nobody, Err(error)) => self.refuse(None, error.into(), out),
         }
@@ -200,12 +213,20 @@ impl Session {
         }
     }
 
+    /// Whether it may publish to a room, and this now. The application is asked last, about what is published then.
     fn may_publish(&self, room: &str, incoming: &Incoming<'_>) -> Result<(), Fault> {
-        let open = self.known()?;
-        if !open.rights.publish.cover(room) {
-            return Err(Fault::forbidden("this room may not be published to"));
+        self.has_right_to_publish(room)?;
+        if let Some(rooms) = &self.core.rooms {
+            rooms.charge(room).map_err(|too_fast| self.too_fast(too_fast))?;
         }
         self.permits(incoming)
+    }
+
+    fn has_right_to_publish(&self, room: &str) -> Result<(), Fault> {
+        match self.known()?.rights.publish.cover(room) {
+            true => Ok(()),
+            false => Err(Fault::forbidden("this room may not be published to")),
+        }
     }
 
     /// What the application says to a message.

@@ -1,0 +1,8 @@
+//! The hub's server on real sockets: what clients, pages, admins and hostile peers see.
+
+mod support;
+
+mod admin;
+mod bodies;
+mod http;
+mod metrics;
