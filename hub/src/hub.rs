@@ -11,7 +11,10 @@ use std::{
 };
 
 use framecast::{
-    broadcast::{OverflowPolicy, Position, Published, Publishing, Subscription, TopicError, Topics},
+    broadcast::{
+        Broker, BrokerError, OverflowPolicy, Position, Published, Publishing, Subscription, TopicError,
+        Topics,
+    },
     proto::PreparedMessage,
 };
 use serde::Serialize;
@@ -20,6 +23,7 @@ use serde_json::value::RawValue;
 use crate::{
     addresses::Addresses,
     answer,
+    bridge::{AnyBroker, Bridge, BrokerState},
     clients::Clients,
     clock::Clock,
     connection::{Connection, Line},
@@ -60,6 +64,8 @@ pub struct Hub(pub(crate) Arc<Core>);
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) topics: Topics,
+    /// Where messages get their places, if not here.
+    pub(crate) bridge: Option<Arc<Bridge>>,
     pub(crate) clients: Clients,
     pub(crate) receipts: Receipts,
     pub(crate) counters: Arc<Counters>,
@@ -93,6 +99,7 @@ pub struct HubBuilder {
     hooks: Hooks,
     routes: Vec<(String, String)>,
     addresses: Option<Addresses>,
+    broker: Option<AnyBroker>,
     clock: Clock,
     random: Random,
 }
@@ -203,6 +210,16 @@ impl HubBuilder {
         self
     }
 
+    /// What messages get their place by, are kept by, and come from, so that several processes are one hub. Default: none, and
+    /// this process is one alone. See [`tend_broker`](Hub::tend_broker).
+    ///
+    /// Presence, messages to users and to all, and what is published in the server's name stay in this process; wildcards cannot be
+    /// subscribed to.
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.broker = Some(AnyBroker(broker));
+        self
+    }
+
     /// What time it is. Default: the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -231,8 +248,14 @@ impl HubBuilder {
         }
         let routes = self.routes.iter().map(|(path, room)| Route::new(path, room));
         let routes = routes.collect::<Result<_, _>>().map_err(BuildError::Route)?;
+        let topics = topics(&limits, &clock);
+        let bridge = self.broker.map(|broker| {
+            let node = random.name::<8>("n-");
+            Arc::new(Bridge::new(broker, node, &topics, limits.broker_waiting_bytes_max))
+        });
         Ok(Hub(Arc::new(Core {
-            topics: topics(&limits, &clock),
+            topics,
+            bridge,
             clients: Clients::default(),
             receipts: Receipts::new(&random),
             counters: Arc::new(Counters::new(clock.now().instant)),
@@ -261,6 +284,7 @@ fn topics(limits: &Limits, clock: &Clock) -> Topics {
         .history(limits.history)
         .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))
         .tell_gap(|gap| Some(answer::gap(gap)))
+        .tell_place(|position, message| answer::with_place(message.as_text()?, position))
         .tell_presence(answer::presence_change)
         .clock(move || clock.now().instant)
         .build()
@@ -279,6 +303,7 @@ impl Hub {
             hooks: Hooks::default(),
             routes: Vec::new(),
             addresses: None,
+            broker: None,
             clock: Clock::system(),
             random: Random::system(),
         }
@@ -308,6 +333,24 @@ impl Hub {
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Whether the broker answers; `None` if there is none.
+    pub fn broker_state(&self) -> Option<BrokerState> {
+        self.0.bridge.as_ref().map(|bridge| bridge.state())
+    }
+
+    /// Asks the broker for an answer, so that it is known whether it can be reached, and gives it back the rooms that nobody is in
+    /// any more. A server does so when it starts and then every second or so, each time with a bound of its own. Nothing without
+    /// a broker.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn tend_broker(&self) -> Result<(), BrokerError> {
+        match &self.0.bridge {
+            Some(bridge) => bridge.tend().await,
+            None => Ok(()),
+        }
     }
 
     /// Whether a path subscribes to something.
@@ -405,6 +448,11 @@ impl Core {
     pub(crate) fn send_direct(&self, connections: &[Arc<Connection>], message: &PreparedMessage) {
         self.counters.directs.fetch_add(connections.len() as u64, Ordering::Relaxed);
         connections.iter().for_each(|connection| connection.send(message));
+    }
+
+    /// Its state, for `stats`.
+    pub(crate) fn broker(&self) -> Option<&'static str> {
+        self.bridge.as_ref().map(|bridge| bridge.state().as_str())
     }
 
     pub(crate) fn stats(&self) -> Stats {
