@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use framecast::broadcast::{Published, TopicError};
+use framecast::broadcast::{BrokerError, Published, TopicError};
 
 use crate::{
     counts::{Counts, Family, Kind, kinds},
@@ -80,6 +80,10 @@ kinds! {
         TooManyTopics = "too_many_topics",
         Full = "full",
         Other = "other",
+        BrokerAway = "broker_away",
+        BrokerBusy = "broker_busy",
+        BrokerRefused = "broker_refused",
+        BrokerTimedOut = "broker_timed_out",
     }
 }
 
@@ -213,6 +217,17 @@ impl From<TopicError> for Unpublished {
             TopicError::TooManyTopics { .. } => Self::TooManyTopics,
             TopicError::Full => Self::Full,
             _ => Self::Other,
+        }
+    }
+}
+
+impl From<&BrokerError> for Unpublished {
+    fn from(error: &BrokerError) -> Self {
+        match error {
+            BrokerError::Away => Self::BrokerAway,
+            BrokerError::TimedOut => Self::BrokerTimedOut,
+            BrokerError::Topic(error) => (*error).into(),
+            _ => Self::BrokerRefused,
         }
     }
 }
