@@ -9,11 +9,12 @@ use std::{
     time::Instant,
 };
 
-use framecast::{CloseCode, proto::PreparedMessage};
+use framecast::proto::PreparedMessage;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    connection::Connection, dedupe::Seen, fault::close, limits::Limits, random::Random, token::Secret,
+    clock::Clock, connection::Connection, dedupe::Seen, ending::Ending, limits::Limits, meters::UserMeters,
+    random::Random, token::Secret,
 };
 
 #[derive(Debug, Default)]
@@ -22,7 +23,9 @@ pub(crate) struct Clients(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     clients: HashMap<Arc<str>, Client>,
-    users: HashMap<Arc<str>, Vec<Arc<Connection>>>,
+    users: HashMap<Arc<str>, User>,
+    /// Users without a connection, whose meters still know what they have sent; the one without for longest first.
+    idle: VecDeque<(Instant, Arc<str>)>,
     /// Those who are gone, the one that is gone for longest first.
     gone: VecDeque<(Instant, Arc<str>)>,
     connected: u64,
@@ -36,6 +39,13 @@ struct Client {
     seen: Arc<Mutex<Seen>>,
     connection: Option<Arc<Connection>>,
     gone_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct User {
+    connections: Vec<Arc<Connection>>,
+    meters: Arc<UserMeters>,
+    idle_since: Option<Instant>,
 }
 
 /// Somebody who wants to be a client.
@@ -52,11 +62,22 @@ pub(crate) struct Claim<'c> {
 pub(crate) struct Claimed {
     pub(crate) client_id: Arc<str>,
     pub(crate) seen: Arc<Mutex<Seen>>,
+    /// What it shares with its user's other connections.
+    pub(crate) meters: Option<Arc<UserMeters>>,
 }
 
-/// The id is somebody else's, or none.
+/// Why somebody is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) &'static str);
+pub(crate) enum Refused {
+    /// The id is none.
+    BadId,
+    /// The id is somebody else's.
+    Stranger,
+    /// The connection's client is by another one now.
+    TakenOver,
+    /// The user has as many connections as it may have.
+    TooMany,
+}
 
 impl Clients {
     /// Gives a connection its client; an older connection of the same one is closed. `first` makes what it is sent before anybody
@@ -66,70 +87,72 @@ impl Clients {
         claim: Claim<'_>,
         limits: &Limits,
         random: &Random,
-        now: Instant,
+        clock: &Clock,
         first: impl FnOnce(&str) -> PreparedMessage,
     ) -> Result<Claimed, Refused> {
         let Claim { client_id, resume, user_id, connection } = claim;
         if !is_client_id(client_id) {
-            return Err(Refused("client_id is not valid"));
+            return Err(Refused::BadId);
         }
         let client_id: Arc<str> = client_id.into();
+        let now = clock.now().instant;
         let mut inner = self.lock();
         inner.forget_gone(now, limits);
+        let known = inner.clients.get(&client_id);
+        if known.is_some_and(|client| !client.belongs_to(user_id, resume)) {
+            return Err(Refused::Stranger);
+        }
+        // Whoever takes over takes the older one's place.
+        let older = known.and_then(|client| client.connection.as_ref()).and_then(|older| older.user_id());
+        if let Some(user_id) = user_id {
+            inner.has_room(user_id, usize::from(older == Some(user_id)), limits)?;
+        }
         let client = inner.clients.entry(client_id.clone()).or_insert_with(|| Client {
-            user_id: user_id.cloned(),
+            user_id: None,
             resume: Secret::new(random.name::<16>("")),
             seen: Arc::new(Mutex::new(Seen::new())),
             connection: None,
             gone_since: None,
         });
-        let is_new = client.connection.is_none() && client.gone_since.is_none();
-        if !is_new && !client.belongs_to(user_id, resume) {
-            return Err(Refused("client_id is somebody else's"));
-        }
         client.user_id = user_id.cloned();
         client.gone_since = None;
         let older = client.connection.replace(connection.clone());
-        let claimed = Claimed { client_id, seen: client.seen.clone() };
+        let seen = client.seen.clone();
         connection.send(&first(client.resume.expose()));
         match &older {
-            Some(older) => inner.leave_users(older),
+            Some(older) => inner.leave_users(older, now),
             None => inner.connected += 1,
         }
-        if let Some(user_id) = user_id {
-            connection.is_of(user_id);
-            inner.users.entry(user_id.clone()).or_default().push(connection.clone());
-        }
+        let meters = user_id.map(|user_id| inner.enter_users(user_id, connection, limits, clock));
         drop(inner);
         if let Some(older) = older {
-            older.close(close::TAKEN_OVER, "connected again elsewhere");
+            older.close(Ending::TakenOver, Refused::TakenOver.as_str());
         }
-        Ok(claimed)
+        Ok(Claimed { client_id, seen, meters })
     }
 
-    /// A client without a user becomes a user's. False if the connection is its client's no more.
+    /// A client without a user becomes a user's.
     pub(crate) fn adopt(
         &self,
         client_id: &str,
         user_id: &Arc<str>,
         connection: &Arc<Connection>,
+        limits: &Limits,
+        clock: &Clock,
         first: &PreparedMessage,
-    ) -> bool {
+    ) -> Result<Arc<UserMeters>, Refused> {
         let mut inner = self.lock();
-        let Some(client) = inner.clients.get_mut(client_id).filter(|client| client.is_by(connection)) else {
-            return false;
-        };
-        client.user_id = Some(user_id.clone());
-        connection.is_of(user_id);
+        inner.has_room(user_id, 0, limits)?;
+        let client = inner.clients.get_mut(client_id).filter(|client| client.is_by(connection));
+        client.ok_or(Refused::TakenOver)?.user_id = Some(user_id.clone());
         connection.send(first);
-        inner.users.entry(user_id.clone()).or_default().push(connection.clone());
-        true
+        Ok(inner.enter_users(user_id, connection, limits, clock))
     }
 
     /// A connection has ended. Its client stays for a while, unless it is by another one already.
     pub(crate) fn release(&self, client_id: &str, connection: &Arc<Connection>, now: Instant) {
         let mut inner = self.lock();
-        inner.leave_users(connection);
+        inner.leave_users(connection, now);
         let Some((name, _)) = inner.clients.get_key_value(client_id) else { return };
         let name = name.clone();
         let Some(client) = inner.clients.get_mut(client_id).filter(|client| client.is_by(connection)) else {
@@ -143,13 +166,13 @@ impl Clients {
 
     /// A user's connections.
     pub(crate) fn of_user(&self, user_id: &str) -> Vec<Arc<Connection>> {
-        self.lock().users.get(user_id).cloned().unwrap_or_default()
+        self.lock().users.get(user_id).map(|user| user.connections.clone()).unwrap_or_default()
     }
 
-    /// Closes a user's connections; how many it was.
-    pub(crate) fn disconnect(&self, user_id: &str, code: CloseCode, reason: &str) -> usize {
+    /// Sends a user's connections away; how many it was.
+    pub(crate) fn disconnect(&self, user_id: &str, reason: &str) -> usize {
         let connections = self.of_user(user_id);
-        connections.iter().for_each(|connection| connection.close(code, reason));
+        connections.iter().for_each(|connection| connection.close(Ending::Disconnected, reason));
         connections.len()
     }
 
@@ -174,14 +197,53 @@ impl Inner {
             }
             self.gone.pop_front();
         }
+        let forgets_after = UserMeters::forgets_after(limits);
+        while let Some((since, user_id)) = self.idle.front()
+            && (now.saturating_duration_since(*since) >= forgets_after
+                || self.idle.len() > limits.clients_kept_max)
+        {
+            if self.users.get(user_id).is_some_and(|user| user.idle_since == Some(*since)) {
+                self.users.remove(user_id);
+            }
+            self.idle.pop_front();
+        }
     }
 
-    fn leave_users(&mut self, connection: &Connection) {
+    /// Whether a user may have one connection more, when so many of its own end for it.
+    fn has_room(&self, user_id: &str, ending: usize, limits: &Limits) -> Result<(), Refused> {
+        let connections = self.users.get(user_id).map_or(0, |user| user.connections.len());
+        match connections.saturating_sub(ending) >= limits.connections_per_user_max {
+            true => Err(Refused::TooMany),
+            false => Ok(()),
+        }
+    }
+
+    fn enter_users(
+        &mut self,
+        user_id: &Arc<str>,
+        connection: &Arc<Connection>,
+        limits: &Limits,
+        clock: &Clock,
+    ) -> Arc<UserMeters> {
+        connection.is_of(user_id);
+        let user = self.users.entry(user_id.clone()).or_insert_with(|| User {
+            connections: Vec::new(),
+            meters: Arc::new(UserMeters::new(limits, clock)),
+            idle_since: None,
+        });
+        user.idle_since = None;
+        user.connections.push(connection.clone());
+        user.meters.clone()
+    }
+
+    fn leave_users(&mut self, connection: &Connection, now: Instant) {
         let Some(user_id) = connection.user_id() else { return };
-        let Some(connections) = self.users.get_mut(user_id) else { return };
-        connections.retain(|other| other.number != connection.number);
-        if connections.is_empty() {
-            self.users.remove(user_id);
+        let Some(user) = self.users.get_mut(user_id).filter(|user| user.idle_since.is_none()) else { return };
+        user.connections.retain(|other| other.number != connection.number);
+        if user.connections.is_empty() {
+            // Who comes back at once has sent no less for it.
+            user.idle_since = Some(now);
+            self.idle.push_back((now, user_id.clone()));
         }
     }
 }
@@ -197,6 +259,26 @@ impl Client {
 
     fn is_by(&self, connection: &Connection) -> bool {
         self.connection.as_ref().is_some_and(|by| by.number == connection.number)
+    }
+}
+
+impl Refused {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadId => "client_id is not valid",
+            Self::Stranger => "client_id is somebody else's",
+            Self::TakenOver => "connected again elsewhere",
+            Self::TooMany => "too many connections of this user",
+        }
+    }
+
+    /// What who comes with a connection of its own is closed with.
+    pub(crate) const fn ending(self) -> Ending {
+        match self {
+            Self::BadId | Self::Stranger => Ending::ClientId,
+            Self::TakenOver => Ending::TakenOver,
+            Self::TooMany => Ending::TooManyConnections,
+        }
     }
 }
 

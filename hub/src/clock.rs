@@ -54,7 +54,7 @@ impl fmt::Debug for Clock {
 
 /// The clock as the rate limits want it.
 #[derive(Clone, Debug)]
-pub(crate) struct Ticks(Clock);
+pub(crate) struct Ticks(pub(crate) Clock);
 
 impl Ticks {
     pub(crate) fn new(clock: &Clock) -> Self {

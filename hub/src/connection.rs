@@ -14,7 +14,7 @@ use framecast::{
     proto::PreparedMessage,
 };
 
-use crate::fault::close;
+use crate::{counters::Counters, ending::Ending};
 
 /// The way to a connection, from any thread. None of it may wait.
 pub trait Line: Send + Sync {
@@ -67,6 +67,7 @@ impl Line for Arc<Local> {
 pub(crate) struct Connection {
     pub(crate) number: u64,
     line: Box<dyn Line>,
+    counters: Arc<Counters>,
     /// Nothing more is to be done for it: it is closing, or somebody else is its client now.
     over: AtomicBool,
     /// Who it is, once that is known; it never changes then.
@@ -74,8 +75,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(number: u64, line: Box<dyn Line>) -> Self {
-        Self { number, line, over: AtomicBool::new(false), user_id: OnceLock::new() }
+    pub(crate) fn new(number: u64, line: Box<dyn Line>, counters: Arc<Counters>) -> Self {
+        Self { number, line, counters, over: AtomicBool::new(false), user_id: OnceLock::new() }
     }
 
     /// Sends, or closes who is too slow to be sent to.
@@ -84,13 +85,13 @@ impl Connection {
             return;
         }
         if self.line.send(message) == Err(SendError::Full) {
-            self.close(close::TOO_SLOW, "too slow a reader");
+            self.close(Ending::TooSlow, "too slow a reader");
         }
     }
 
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) {
-        if self.ends() {
-            self.line.close(code, reason);
+    pub(crate) fn close(&self, ending: Ending, reason: &str) {
+        if self.ends_by(ending) {
+            self.line.close(ending.code(), reason);
         }
     }
 
@@ -110,6 +111,15 @@ impl Connection {
     /// It is over from now on; whether it was not before.
     pub(crate) fn ends(&self) -> bool {
         !self.over.swap(true, Ordering::AcqRel)
+    }
+
+    /// The same, by the hub's own doing.
+    pub(crate) fn ends_by(&self, ending: Ending) -> bool {
+        let ends = self.ends();
+        if ends {
+            self.counters.closes.add(ending);
+        }
+        ends
     }
 
     pub(crate) fn is_over(&self) -> bool {

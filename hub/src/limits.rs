@@ -1,14 +1,9 @@
-//! How much one connection may ask for, and the meters that say when it is too much.
+//! How much may be asked for: by a connection, a user, and of a room. What counts it is in [`meters`](crate::meters).
 
 use std::{num::NonZeroU32, time::Duration};
 
 use framecast::broadcast::HistoryLimits;
-use governor::{
-    Quota, RateLimiter,
-    state::{InMemoryState, direct::NotKeyed},
-};
-
-use crate::clock::{Clock, Ticks};
+use governor::Quota;
 
 /// So many a second on average, and so many at once after a pause. Both are 1 at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +31,16 @@ pub struct Limits {
     pub messages: Rate,
     /// Bytes of a connection's messages. Default 1 MiB a second, 2 MiB at once.
     pub bytes: Rate,
+    /// Messages of all connections of a user together. Default 400 a second, 800 at once: as many as four connections may send. What is
+    /// above is refused with `rate_limited`, and counts among what its connection has ignored.
+    pub user_messages: Rate,
+    /// Bytes of their messages. Default 4 MiB a second, 8 MiB at once.
+    pub user_bytes: Rate,
+    /// Messages that clients publish to one room, all of them together. Default `None`: without a limit. What is above is refused
+    /// with `rate_limited`; it is nobody's fault alone, so that nobody is closed for it.
+    pub room_messages: Option<Rate>,
+    /// Connections of a user at a time. Default 128; one more is closed with 1013, as it may come back when another one has gone.
+    pub connections_per_user_max: usize,
     /// Messages that make no sense: not JSON, no such type. Default 10 a second, 1,000 at once; a connection that insists is closed
     /// with 1008.
     pub misuses: Rate,
@@ -57,6 +62,13 @@ pub struct Limits {
     pub client_kept: Duration,
     /// Clients that are gone and kept; with more the oldest are forgotten early. Default 100,000.
     pub clients_kept_max: usize,
+    /// With a broker: how long a publish, a subscription or a question of a history may take there, with all that waits before it.
+    /// Default 5 s; then it is `unavailable`.
+    pub broker_within: Duration,
+    /// How many of them a connection may have wait. Default 64; one more is `unavailable`.
+    pub broker_waiting_max: usize,
+    /// Bytes of payload that wait, of all connections together. Default 64 MiB; what is above is `unavailable`.
+    pub broker_waiting_bytes_max: usize,
     /// When a direct message with a receipt is sent again to those who have not acknowledged it. Default 5 s.
     pub receipt_after: Duration,
     /// How often it is sent again. Default 2 times; then the receipt says how many have acknowledged it.
@@ -72,6 +84,10 @@ impl Default for Limits {
             history_page_max: 1000,
             messages: Rate { per_second: 100, burst: 200 },
             bytes: Rate { per_second: 1 << 20, burst: 2 << 20 },
+            user_messages: Rate { per_second: 400, burst: 800 },
+            user_bytes: Rate { per_second: 4 << 20, burst: 8 << 20 },
+            room_messages: None,
+            connections_per_user_max: 128,
             misuses: Rate { per_second: 10, burst: 1000 },
             payload_bytes_max: (1 << 20) - (2 << 10),
             batch_max: 100,
@@ -81,6 +97,9 @@ impl Default for Limits {
             dedupe_ids_max: 16 << 10,
             client_kept: Duration::from_secs(300),
             clients_kept_max: 100_000,
+            broker_within: Duration::from_secs(5),
+            broker_waiting_max: 64,
+            broker_waiting_bytes_max: 64 << 20,
             receipt_after: Duration::from_secs(5),
             receipt_resends: 2,
         }
@@ -91,83 +110,16 @@ impl Rate {
     pub(crate) fn quota(self) -> Quota {
         Quota::per_second(at_least_one(self.per_second)).allow_burst(at_least_one(self.burst))
     }
-}
 
-/// Counts something against a [`Rate`].
-#[derive(Debug)]
-pub(crate) struct Meter {
-    limiter: RateLimiter<NotKeyed, InMemoryState, Ticks>,
-    clock: Ticks,
-    burst: u32,
-}
-
-impl Meter {
-    pub(crate) fn new(rate: Rate, clock: &Clock) -> Self {
-        let clock = Ticks::new(clock);
-        let limiter = RateLimiter::direct_with_clock(rate.quota(), clock.clone());
-        Self { limiter, clock, burst: rate.burst.max(1) }
-    }
-
-    /// Takes so many, or says after what time there would be as many. What is above the burst counts as the burst.
-    pub(crate) fn charge(&self, count: usize) -> Result<(), Duration> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.burst);
-        let Some(count) = NonZeroU32::new(count) else { return Ok(()) };
-        match self.limiter.check_n(count) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(not_until)) => {
-                Err(not_until.wait_time_from(governor::clock::Clock::now(&self.clock)).max(TICK))
-            }
-            // Excluded above.
-            Err(_) => Err(Duration::MAX),
-        }
-    }
-}
-
-/// A connection's meters.
-#[derive(Debug)]
-pub(crate) struct Meters {
-    messages: Meter,
-    bytes: Meter,
-    refused: Meter,
-    refused_bytes: Meter,
-    misuses: Meter,
-}
-
-/// The connection does not heed what it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ignored;
-
-impl Meters {
-    pub(crate) fn new(limits: &Limits, clock: &Clock) -> Self {
-        Self {
-            messages: Meter::new(limits.messages, clock),
-            bytes: Meter::new(limits.bytes, clock),
-            refused: Meter::new(limits.messages, clock),
-            refused_bytes: Meter::new(limits.bytes, clock),
-            misuses: Meter::new(limits.misuses, clock),
-        }
-    }
-
-    /// Takes messages of so many bytes together; else says how long to wait, or that too much was refused already.
-    pub(crate) fn charge(&self, messages: usize, bytes: usize) -> Result<(), Result<Duration, Ignored>> {
-        let charged = self.messages.charge(messages).and_then(|()| self.bytes.charge(bytes));
-        charged.map_err(|retry_after| {
-            let refused = self.refused.charge(messages).and_then(|()| self.refused_bytes.charge(bytes));
-            refused.map(|()| retry_after).map_err(|_| Ignored)
-        })
-    }
-
-    pub(crate) fn misused(&self) -> Result<(), Ignored> {
-        self.misuses.charge(1).map_err(|_| Ignored)
+    /// How long it takes until nothing is left of whatever was asked for.
+    pub(crate) fn forgets_after(self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.burst.max(1)) / f64::from(self.per_second.max(1)))
     }
 }
 
 fn at_least_one(count: u32) -> NonZeroU32 {
     NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
 }
-
-/// To be told to wait no time at all would be no answer.
-const TICK: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -182,10 +134,15 @@ mod tests {
         assert_eq!((messages, bytes, age), (100, 1 << 20, Duration::from_secs(300)));
         assert_eq!(limits.messages, Rate { per_second: 100, burst: 200 });
         assert_eq!(limits.bytes, Rate { per_second: 1 << 20, burst: 2 << 20 });
+        assert_eq!(limits.user_messages, Rate { per_second: 400, burst: 800 });
+        assert_eq!(limits.user_bytes, Rate { per_second: 4 << 20, burst: 8 << 20 });
+        assert_eq!((limits.room_messages, limits.connections_per_user_max), (None, 128));
         assert_eq!(
             (limits.auth_within, limits.dedupe_window),
             (Duration::from_secs(10), Duration::from_secs(120))
         );
+        assert_eq!((limits.broker_within, limits.broker_waiting_max), (Duration::from_secs(5), 64));
+        assert_eq!(limits.broker_waiting_bytes_max, 64 << 20);
         assert_eq!((limits.receipt_after, limits.receipt_resends), (Duration::from_secs(5), 2));
     }
 }

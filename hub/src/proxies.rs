@@ -5,7 +5,10 @@
 
 use std::{error::Error, fmt, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, header::FORWARDED};
+use http::{
+    HeaderMap, HeaderName,
+    header::{FORWARDED, VIA},
+};
 
 /// The proxies that are trusted to say who is behind them: addresses and networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +104,7 @@ impl Network {
 /// the whole world local.
 pub fn is_local(peer: IpAddr, headers: &HeaderMap, host: &str) -> bool {
     let is_forwarded = |name: &HeaderName| {
-        *name == FORWARDED || *name == http::header::VIA || name.as_str().starts_with("x-forwarded-")
+        [FORWARDED, VIA, X_REAL_IP].contains(name) || name.as_str().starts_with("x-forwarded-")
     };
     peer.to_canonical().is_loopback() && !headers.keys().any(is_forwarded) && is_loopback_name(host)
 }
@@ -165,6 +168,8 @@ impl fmt::Display for ProxyError {
 impl Error for ProxyError {}
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What nginx is often told to say, beside `X-Forwarded-For` or in its place.
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 #[cfg(test)]
 mod tests {
@@ -234,7 +239,7 @@ mod tests {
             assert!(!is_local(ip("127.0.0.1"), &none, host), "{host}");
         }
         assert!(!is_local(ip("192.0.2.1"), &none, "localhost"));
-        for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto", "via"] {
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "via"] {
             assert!(!is_local(ip("::1"), &headers(&[(name, "x")]), "localhost"), "{name}");
         }
     }

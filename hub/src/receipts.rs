@@ -40,8 +40,8 @@ pub(crate) enum Due {
     Nothing,
     /// It was sent again, and is due once more.
     Resent,
-    /// The receipt.
-    Receipt(framecast::Message),
+    /// The receipt, of so many who have acknowledged it and were to.
+    Receipt { receipt: framecast::Message, acked: u32, of: u32 },
 }
 
 impl Receipts {
@@ -60,20 +60,20 @@ impl Receipts {
         self.lock().insert(number, pending);
     }
 
-    /// Somebody acknowledges a message; if it is the last one who was to, the sender is told. What does not fit is nothing.
-    pub(crate) fn acknowledge(&self, id: &str, by: &Connection) {
-        let Some(number) = id.strip_prefix(&*self.prefix).and_then(|number| number.parse().ok()) else {
-            return;
-        };
+    /// Somebody acknowledges a message; if it is the last one who was to, the sender is told;
+    /// how many it was then. What does not fit is nothing.
+    pub(crate) fn acknowledge(&self, id: &str, by: &Connection) -> Option<u32> {
+        let number = id.strip_prefix(&*self.prefix)?.parse().ok()?;
         let mut all = self.lock();
-        let Some(pending) = all.get_mut(&number) else { return };
+        let pending = all.get_mut(&number)?;
         pending.waiting.retain(|connection| connection.number != by.number);
         if !pending.waiting.is_empty() {
-            return;
+            return None;
         }
-        let Some(pending) = all.remove(&number) else { return };
+        let pending = all.remove(&number)?;
         drop(all);
         pending.sender.send(&pending.receipt().into());
+        Some(pending.of)
     }
 
     /// Time has passed.
@@ -82,7 +82,11 @@ impl Receipts {
         let Some(pending) = all.get_mut(&number) else { return Due::Nothing };
         let nobody_can = pending.waiting.iter().all(|connection| connection.is_over());
         if pending.resends_left == 0 || nobody_can {
-            return all.remove(&number).map_or(Due::Nothing, |pending| Due::Receipt(pending.receipt()));
+            return all.remove(&number).map_or(Due::Nothing, |pending| Due::Receipt {
+                receipt: pending.receipt(),
+                acked: pending.acked(),
+                of: pending.of,
+            });
         }
         pending.resends_left -= 1;
         let (message, waiting) = (pending.message.clone(), pending.waiting.clone());
@@ -104,6 +108,10 @@ impl Receipts {
 
 impl Pending {
     fn receipt(&self) -> framecast::Message {
-        answer::receipt(&self.id, self.of - self.waiting.len() as u32, self.of)
+        answer::receipt(&self.id, self.acked(), self.of)
+    }
+
+    fn acked(&self) -> u32 {
+        self.of - self.waiting.len() as u32
     }
 }

@@ -1,6 +1,6 @@
 //! JSON-RPC 2.0: requests, their answers, and the calls that are under way.
 
-use std::{borrow::Cow, collections::HashMap, error::Error, fmt};
+use std::{borrow::Cow, collections::BTreeMap, error::Error, fmt};
 
 use framecast::Message;
 use serde::Serialize;
@@ -35,15 +35,15 @@ pub(crate) struct Request<'t> {
 pub(crate) struct RpcId(Box<str>);
 
 /// A call that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 /// The calls of a connection that wait for their answers.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     last: u64,
-    waiting: HashMap<Ticket, Waiting>,
-    batches: HashMap<u64, Batch>,
+    waiting: BTreeMap<Ticket, Waiting>,
+    batches: BTreeMap<u64, Batch>,
 }
 
 #[derive(Debug)]

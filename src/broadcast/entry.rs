@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     history::{History, Position},
+    places::shrink,
     presence::Presence,
 };
 
@@ -52,19 +53,22 @@ impl Entry {
         self.interest.get(shard).is_some_and(|count| *count > 0)
     }
 
-    pub(super) fn come(&mut self, shard: usize) {
+    /// One subscriber more; whether it is the first.
+    pub(super) fn come(&mut self, shard: usize) -> bool {
         if self.interest.len() <= shard {
             self.interest.resize(shard + 1, 0);
         }
         self.interest[shard] += 1;
         self.members += 1;
+        self.members == 1
     }
 
-    pub(super) fn go(&mut self, shard: usize) {
-        if let Some(count) = self.interest.get_mut(shard).filter(|count| **count > 0) {
-            *count -= 1;
-            self.members -= 1;
-        }
+    /// One subscriber less; whether it was the last.
+    pub(super) fn go(&mut self, shard: usize) -> bool {
+        let Some(count) = self.interest.get_mut(shard).filter(|count| **count > 0) else { return false };
+        *count -= 1;
+        self.members -= 1;
+        self.members == 0
     }
 }
 
@@ -106,7 +110,7 @@ impl Stripe {
             match entry.idle_until {
                 None => entry.is_listed = false,
                 Some(until) if until <= now => {
-                    self.topics.remove(&name);
+                    self.forget(&name);
                     forgotten += 1;
                 }
                 Some(_) => self.idle.push_back(name),
@@ -120,11 +124,22 @@ impl Stripe {
         while let Some(name) = self.idle.pop_front() {
             match self.topics.get_mut(&name) {
                 Some(entry) if entry.idle_until.is_none() => entry.is_listed = false,
-                Some(_) => return self.topics.remove(&name).is_some(),
+                Some(_) => {
+                    self.forget(&name);
+                    return true;
+                }
                 None => {}
             }
         }
         false
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.topics.remove(name);
+        shrink(&mut self.topics);
+        if self.idle.len() < self.idle.capacity() / 8 {
+            self.idle.shrink_to(2 * self.idle.len());
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     options::Terms,
     publication::{Delivery, Publication},
 };
-use crate::proto::CloseCode;
+use crate::proto::CloseFrame;
 
 pub(crate) struct Inbox {
     /// Its place among the shards.
@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// Somebody is to be closed, once it has what waits for it.
     Close {
         member: Arc<MemberState>,
-        code: CloseCode,
+        frame: Box<CloseFrame>,
     },
 }
 
@@ -198,7 +198,9 @@ impl Queue {
                 self.losses.remove(&delivery.publication().topic);
             }
             // Who comes or goes is told of what is lost from then on, or until then.
-            Command::Subscribe { .. } | Command::Unsubscribe { .. } => self.losses.clear(),
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } | Command::Close { .. } => {
+                self.losses.clear()
+            }
             _ => {}
         }
         false

@@ -5,19 +5,22 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use super::{
     error::TopicError,
+    gap::GapReason,
     history::Position,
     inbox::{Command, Inbox},
+    losses::Backlog,
     name::{self, Named},
     options::Subscription,
+    shard::Given,
     topics::{Directory, told},
 };
-use crate::proto::CloseCode;
+use crate::proto::CloseFrame;
 
 /// A connection that takes part in [`Topics`](super::Topics): subscribes and unsubscribes, from any thread. A clone is a reference
 /// count; it does not keep the connection open, and when the connection ends, so do its subscriptions.
@@ -29,12 +32,13 @@ pub(crate) struct MemberState {
     pub(super) inbox: Arc<Inbox>,
     directory: Arc<Directory>,
     book: Mutex<Book>,
+    /// It takes part no more. Set under the book's lock.
+    left: AtomicBool,
     lost: AtomicU64,
 }
 
 #[derive(Default)]
 struct Book {
-    left: bool,
     subscriptions: HashMap<Arc<str>, Held>,
 }
 
@@ -60,8 +64,8 @@ pub struct Subscribed {
 
 impl Member {
     pub(super) fn new(number: u64, inbox: Arc<Inbox>, directory: Arc<Directory>) -> Self {
-        let (book, lost) = (Mutex::default(), AtomicU64::new(0));
-        Self(Arc::new(MemberState { number, inbox, directory, book, lost }))
+        let (book, left, lost) = (Mutex::default(), AtomicBool::new(false), AtomicU64::new(0));
+        Self(Arc::new(MemberState { number, inbox, directory, book, left, lost }))
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -70,7 +74,7 @@ impl Member {
 
     /// Subscribes to a topic, or, with wildcards, to all topics that match: `*` stands for one part between colons, `>` at the end
     /// for one part or more. A message that several subscriptions match comes once, by the terms of the exact one, else of the
-    /// first that is found.
+    /// first that is found; if these have rates, what one of them holds back may come after what the other lets through.
     ///
     /// What is published after this returns is received. Who has the subscription already keeps it as it is, whatever `subscription` says
     /// now, and is told where the topic is: for other terms, [unsubscribe](Self::unsubscribe) first.
@@ -97,7 +101,7 @@ impl Member {
     ) -> Result<Subscribed, TopicError> {
         let named = name::check(name)?;
         let mut book = self.0.lock();
-        if book.left {
+        if self.0.has_left() {
             return Err(TopicError::Closed);
         }
         if book.subscriptions.contains_key(name) {
@@ -149,16 +153,24 @@ impl Member {
         self.0.drained();
     }
 
-    /// Has the connection closed once it has what was published until now; it gets no more.
-    pub(crate) fn close(&self, code: CloseCode) {
-        self.0.inbox.push(Command::Close { member: self.0.clone(), code });
+    /// Has the connection closed once it has what was published until now; it gets no more. The first one counts. Whether its shard
+    /// sees to it: for one that has left it does not.
+    ///
+    /// Without the book's lock, as `tell` of [`subscribe_with`](Self::subscribe_with) may want it.
+    pub(crate) fn close(&self, frame: CloseFrame) -> bool {
+        if self.0.has_left() {
+            return false;
+        }
+        self.0.inbox.push(Command::Close { member: self.0.clone(), frame: Box::new(frame) });
+        // It may have left in between, and before its Close then.
+        !self.0.has_left()
     }
 
     /// Takes part no more: all subscriptions end, and it gets nothing that is published from now on. The end of the connection does
     /// this by itself; dropping a `Member` does not.
     pub fn leave(&self) {
         let mut book = self.0.lock();
-        if std::mem::replace(&mut book.left, true) {
+        if self.0.left.swap(true, Ordering::SeqCst) {
             return;
         }
         for (name, held) in book.subscriptions.drain() {
@@ -175,8 +187,52 @@ impl MemberState {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn count_lost(&self, messages: u64) {
+    /// Takes part no more.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    /// Messages are lost, which it is told.
+    pub(super) fn count_lost(&self, reason: GapReason, messages: u64) {
+        if messages > 0 {
+            self.lost.fetch_add(messages, Ordering::Relaxed);
+            self.directory.counts.lost(reason, messages);
+        }
+    }
+
+    /// Messages that a rate held back are not wanted any more, and it is not told of them.
+    pub(super) fn count_left_out(&self, messages: u64) {
+        self.directory.counts.lost(GapReason::Rate, messages);
+    }
+
+    /// It is disconnected as too slow, and so many messages are lost by that.
+    pub(super) fn count_disconnected(&self, messages: u64) {
         self.lost.fetch_add(messages, Ordering::Relaxed);
+        self.directory.counts.disconnected();
+        self.count_closed(messages);
+    }
+
+    /// Messages are lost as it is closed, or gone.
+    pub(super) fn count_closed(&self, messages: u64) {
+        self.directory.counts.closed(messages);
+    }
+
+    /// Something of this turn is lost as it is closed, or gone; but what a broker lost is that one's.
+    pub(super) fn count_not_given(&self, given: &mut Given) {
+        match given {
+            Given::Lost(gap) => self.directory.counts.lost(gap.reason, gap.count()),
+            Given::Live(_) | Given::Missed(..) => self.count_closed(1),
+        }
+        if let Some(tally) = given.tally() {
+            tally.dropped += 1;
+        }
+    }
+
+    /// What waits for it is not what it was.
+    pub(super) fn count_waiting(&self, before: Backlog, now: Backlog) {
+        if before != now {
+            self.directory.counts.waits(before, now);
+        }
     }
 
     /// Its outbox is empty again.

@@ -84,9 +84,11 @@ impl Subscription {
 
     /// What becomes of messages for which there is no room. Default [`OverflowPolicy::Disconnect`] with 1008.
     ///
-    /// Whatever it is, all that waits for a connection, of all its topics and what was sent to it directly, stays within its
-    /// `outbox_messages_max` and `outbox_bytes_max`, counted as frames without compression; a message is admitted if nothing waits. What
-    /// waits leaves once the outbox is empty: a connection that the application itself keeps full gets nothing of its topics.
+    /// Whatever it is, a message waits only if that is within the connection's `outbox_messages_max` and `outbox_bytes_max`: with all
+    /// that waits of all its topics, as frames without compression, and with what is in its outbox; or if nothing waits. On top come
+    /// what the application sends itself meanwhile, the message that tells a gap, and, if others wait for their rate alone, the one that
+    /// is being written. What waits leaves once the outbox is empty: a connection that the application itself keeps full gets nothing
+    /// of its topics.
     ///
     /// A code of [`OverflowPolicy::Disconnect`] that must not be sent becomes 1008.
     pub fn policy(mut self, policy: OverflowPolicy) -> Self {
@@ -114,6 +116,9 @@ impl Subscription {
     /// So many messages a second at most, evenly spread; what came between is dropped but for the newest, or, with
     /// [`OverflowPolicy::Conflate`], for the newest of each key: of these the one that was updated longest ago is next. Default: no
     /// such limit; 0 counts as none.
+    ///
+    /// If more keys change than may leave, those that change most often come when the others are done. What waits for a full socket does
+    /// so by the policy, and leaves at this rate afterwards.
     pub fn max_rate(mut self, messages_a_second: u32) -> Self {
         self.terms.every = Duration::from_secs(1).checked_div(messages_a_second);
         self
@@ -125,8 +130,8 @@ impl Subscription {
         self
     }
 
-    /// First what was published since then, if the topic's history still has all of it: [`Subscribed::recovered`] says. Without a
-    /// meaning for wildcards.
+    /// First what was published since then, if the topic's history still has all of it: [`Subscribed::recovered`] says. It is held to
+    /// the bounds and the rate like everything else, and what is lost of it is told. Without a meaning for wildcards.
     ///
     /// [`Subscribed::recovered`]: super::Subscribed::recovered
     pub fn since(mut self, since: Since) -> Self {

@@ -1,4 +1,6 @@
-//! Values in numbered places; a number is used again when its value is gone.
+//! Values in numbered places; a number is used again when its value is gone. And what they leave is given back.
+
+use std::{collections::HashMap, hash::Hash};
 
 #[derive(Debug)]
 pub(super) struct Places<T> {
@@ -50,3 +52,13 @@ impl<T> Places<T> {
         self.places.len() - self.free.len()
     }
 }
+
+/// Gives back the memory of a map that was much larger, so that a million that have come and gone leave nothing.
+pub(super) fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > CAPACITY_KEPT && map.len() < map.capacity() / 8 {
+        map.shrink_to(2 * map.len());
+    }
+}
+
+/// Room that a map keeps in any case.
+const CAPACITY_KEPT: usize = 64;

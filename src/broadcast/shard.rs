@@ -12,16 +12,17 @@ use super::{
     gap::Gap,
     giving::{Giving, Handed, Outlets},
     inbox::{Command, Inbox},
+    losses::Backlog,
     member::MemberState,
     name::base,
     options::Terms,
     patterns::Patterns,
-    places::Places,
+    places::{Places, shrink},
     publication::{Delivery, Publication, Published},
     queue::Queue,
     topics::{Settings, Shards, Topics},
 };
-use crate::proto::CloseCode;
+use crate::proto::CloseFrame;
 
 /// A shard of [`Topics`], driven by whoever owns its members' sockets. It knows them by a `K`.
 #[derive(Debug)]
@@ -69,8 +70,8 @@ pub(super) struct Waiting {
     pub(super) behind: bool,
     /// It is closed, or gone.
     pub(super) closing: bool,
-    /// It is to be closed with this code, once it has what waits for it.
-    pub(super) leaves_with: Option<CloseCode>,
+    /// It is to be closed like this, once it has what waits for it.
+    pub(super) leaves_with: Option<Box<CloseFrame>>,
     /// Subscriptions that have a rate.
     pub(super) rates: u32,
     /// The subscriptions of which something waits.
@@ -215,7 +216,7 @@ impl<K: 'static> Shard<K> {
     /// Does what there is to do, for as many as `members` members; whether there is more.
     ///
     /// What was published since the last turn leaves in one write for each member, and one member after the other, so that the
-    /// memory in which its messages gather is the same for all.
+    /// memory in which its messages gather is the same for all. Who comes and goes is work too (catalogue: DS-44).
     pub(crate) fn work(
         &mut self,
         now: Instant,
@@ -243,7 +244,7 @@ impl<K: 'static> Shard<K> {
             while self.turn.has_room()
                 && let Some(command) = self.next_command()
             {
-                self.obey(command);
+                self.obey(command, outlets);
                 // What is for nobody here takes time too.
                 commands += 1;
                 if commands.is_multiple_of(COMMANDS_A_MEMBER) {
@@ -267,7 +268,7 @@ impl<K: 'static> Shard<K> {
         if goes_on { self.commands.pop_front() } else { None }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command, outlets: &mut impl Outlets<Key = K>) {
         match command {
             Command::Join { member, key } => {
                 let Ok(key) = key.downcast::<K>() else { return };
@@ -284,8 +285,11 @@ impl<K: 'static> Shard<K> {
             Command::Leave { member } => {
                 // Its subscriptions have gone before it.
                 if let Some(place) = self.numbers.remove(&member.number) {
-                    self.seats.remove(place);
+                    shrink(&mut self.numbers);
                     self.turn.went(place);
+                    if let Some(seat) = self.seats.remove(place) {
+                        seat.leave(outlets);
+                    }
                 }
             }
             Command::Subscribe { member, name, is_pattern, terms, missed } => {
@@ -310,10 +314,10 @@ impl<K: 'static> Shard<K> {
                 seat.waiting.behind = false;
                 self.turn.touch(place);
             }
-            Command::Close { member, code } => {
+            Command::Close { member, frame } => {
                 let Some(&place) = self.numbers.get(&member.number) else { return };
                 let Some(seat) = self.seats.get_mut(place) else { return };
-                seat.waiting.leaves_with = Some(code);
+                seat.waiting.leaves_with.get_or_insert(frame);
                 self.turn.touch(place);
             }
         }
@@ -381,7 +385,10 @@ impl<K: 'static> Shard<K> {
         }
         match is_pattern {
             true => self.patterns.prune(name),
-            false => drop(self.rooms.remove(name)),
+            false => {
+                self.rooms.remove(name);
+                shrink(&mut self.rooms);
+            }
         }
     }
 
@@ -423,15 +430,18 @@ impl<K: 'static> Shard<K> {
         let Self { seats, turn, due, waited, handed, settings, .. } = self;
         let first = turn.take_chain(place);
         let Some(seat) = seats.get_mut(place) else { return };
-        let Seat { member, key, subscriptions, waiting, .. } = seat;
+        let before = seat.backlog();
+        let Seat { member, key, subscriptions, waiting } = seat;
         let is_there = outlets.with(key, |outlet| {
             Giving { member, subscriptions, waiting, outlet, settings, turn, due, waited, handed, now }
                 .give(first);
         });
         if !is_there {
             waiting.closing = true;
-            turn.drop_chain(first);
+            turn.drop_chain(first, member);
         }
+        let now = seat.backlog();
+        seat.member.count_waiting(before, now);
         if !seat.waiting.ended.is_empty() {
             seat.remove_ended();
         }
@@ -452,6 +462,11 @@ impl<K> Shard<K> {
         seat.subscriptions.iter_mut().filter_map(of_one).collect()
     }
 
+    /// Members and names for which it has room.
+    pub(super) fn capacity(&self) -> usize {
+        self.numbers.capacity().max(self.rooms.capacity())
+    }
+
     /// Members, names and patterns' parts that it knows.
     pub(super) fn sizes(&self) -> [usize; 3] {
         [self.seats.len(), self.rooms.len(), self.patterns.len()]
@@ -459,11 +474,46 @@ impl<K> Shard<K> {
 }
 
 impl<K> Seat<K> {
+    /// It gets nothing more, so that it is not to wait with its Close any longer; who is gone has no need of one.
+    fn leave(mut self, outlets: &mut impl Outlets<Key = K>) {
+        self.forsake();
+        if let Some(frame) = self.waiting.leaves_with.take()
+            && !self.waiting.closing
+        {
+            outlets.with(&self.key, |outlet| outlet.close(frame.code, &frame.reason));
+        }
+    }
+
     fn remove(&mut self, subscription: u32) {
         self.waiting.subscriptions.retain(|waiting| *waiting != subscription);
-        if let Some(entered) = self.subscriptions.remove(subscription) {
-            self.waiting.rates -= u32::from(entered.terms.every.is_some());
+        let Some(entered) = self.subscriptions.remove(subscription) else { return };
+        self.waiting.rates -= u32::from(entered.terms.every.is_some());
+        let Some(queue) = entered.queue else { return };
+        // If it did not end by itself, its rate alone was in the way.
+        match self.waiting.closing || self.member.has_left() {
+            true => self.member.count_closed(queue.messages() as u64),
+            false => self.member.count_left_out(queue.messages() as u64),
         }
+        self.member.count_waiting(queue.backlog(), Backlog::default());
+    }
+
+    /// What waits for it waits in vain.
+    fn forsake(&mut self) {
+        let waits = self.backlog();
+        self.member.count_closed(waits.messages);
+        self.member.count_waiting(waits, Backlog::default());
+    }
+
+    /// What waits for it.
+    fn backlog(&mut self) -> Backlog {
+        let mut all = Backlog::default();
+        for place in &self.waiting.subscriptions {
+            if let Some(Entered { queue: Some(queue), .. }) = self.subscriptions.get_mut(*place) {
+                let Backlog { messages, bytes } = queue.backlog();
+                all = Backlog { messages: all.messages + messages, bytes: all.bytes + bytes };
+            }
+        }
+        all
     }
 
     /// Forgets the subscriptions that have ended and of which nothing waits any more.
@@ -479,6 +529,7 @@ impl<K> Seat<K> {
 
 impl<K> Drop for Shard<K> {
     fn drop(&mut self) {
+        self.seats.iter_mut().for_each(|(_, seat)| seat.forsake());
         self.shards.detach(&self.inbox);
     }
 }
@@ -557,11 +608,9 @@ impl Turn {
     }
 
     /// Nobody is there to take it.
-    fn drop_chain(&mut self, mut parcel: u32) {
+    fn drop_chain(&mut self, mut parcel: u32, member: &MemberState) {
         while let Some(Parcel { given, next, .. }) = self.parcels.get(parcel as usize).copied() {
-            if let Some(tally) = self.given[given as usize].tally() {
-                tally.dropped += 1;
-            }
+            member.count_not_given(&mut self.given[given as usize]);
             parcel = next;
         }
     }

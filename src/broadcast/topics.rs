@@ -18,13 +18,14 @@ use super::{
     gap::{Gap, GapReason},
     history::{HistoryLimits, Page, Position, Since},
     inbox::{Command, Inbox},
+    losses::{Backlog, Counts, Losses},
     member::{Held, Member, MemberState, Subscribed},
     name::{Named, base, check_topic, presence_of},
     options::{Subscription, Terms},
     presence::{PresenceChange, PresenceKind, Present},
     publication::{Delivery, Publication, Publish, Publishing},
 };
-use crate::proto::Message;
+use crate::proto::{Message, PreparedMessage};
 
 /// Topics, and who has subscribed to them; a clone is a reference count.
 ///
@@ -56,7 +57,11 @@ pub(super) struct Directory {
     /// Random, so that nobody can choose names for one stripe (catalogue: DS-43).
     hasher: RandomState,
     topics: AtomicUsize,
+    /// Those of them that have subscribers; what presence is told by is none.
+    listed: AtomicUsize,
     epochs: AtomicU64,
+    /// In a box, apart from what publishers read.
+    pub(super) counts: Box<Counts>,
     /// For a driver that has no loops of its own.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "it is the tokio driver's"))]
     seat: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -65,6 +70,9 @@ pub(super) struct Directory {
 /// How something is told to a client.
 type Tell<T> = Box<dyn Fn(&T) -> Option<Message> + Send + Sync>;
 
+/// How a message is told its place.
+type TellPlace = Box<dyn Fn(Position, &PreparedMessage) -> Option<Message> + Send + Sync>;
+
 pub(super) struct Settings {
     pub(super) subscriptions_max: usize,
     topics_max: usize,
@@ -72,6 +80,7 @@ pub(super) struct Settings {
     pub(super) everybody: Terms,
     tell_gap: Tell<Gap>,
     tell_presence: Tell<PresenceChange>,
+    tell_place: Option<TellPlace>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
     seed: Option<u64>,
 }
@@ -102,7 +111,8 @@ impl TopicsBuilder {
     }
 
     /// How a subscriber is told what it lost: the message that takes the lost ones' place. Default: it is not told, and
-    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait.
+    /// [`Member::lost`] counts. Called on a shard's thread; it must not wait. It is called again for a gap whose message did not get
+    /// into the socket, and then for a larger one perhaps.
     pub fn tell_gap(mut self, tell: impl Fn(&Gap) -> Option<Message> + Send + Sync + 'static) -> Self {
         self.0.tell_gap = Box::new(tell);
         self
@@ -115,6 +125,16 @@ impl TopicsBuilder {
         tell: impl Fn(&PresenceChange) -> Option<Message> + Send + Sync + 'static,
     ) -> Self {
         self.0.tell_presence = Box::new(tell);
+        self
+    }
+
+    /// What is sent in place of a message that is [delivered](Topics::deliver), for those that tell their place and could not know it
+    /// when they were published; `None`: the message itself. Default: always itself. It must not wait.
+    pub fn tell_place(
+        mut self,
+        tell: impl Fn(Position, &PreparedMessage) -> Option<Message> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.tell_place = Some(Box::new(tell));
         self
     }
 
@@ -141,7 +161,9 @@ impl TopicsBuilder {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher,
             topics: AtomicUsize::new(0),
+            listed: AtomicUsize::new(0),
             epochs: AtomicU64::new(seed),
+            counts: Box::default(),
             seat: OnceLock::new(),
         }))
     }
@@ -168,6 +190,7 @@ impl Topics {
             everybody: Terms::default(),
             tell_gap: Box::new(|_| None),
             tell_presence: Box::new(|_| None),
+            tell_place: None,
             clock: Box::new(Instant::now),
             seed: None,
         })
@@ -218,8 +241,28 @@ impl Topics {
         message: impl Into<Publish>,
     ) -> Result<Publishing, TopicError> {
         check_topic(topic)?;
-        let publish = message.into();
+        let mut publish = message.into();
+        if let Some(message) = self.0.settings.tell_place(position, &publish.message) {
+            publish.message = message.into();
+        }
         self.0.publish(topic, Some(position), |_| publish, Command::Publish)
+    }
+
+    /// Takes over where a topic is from who gives its messages their places, a [`Broker`](super::Broker) for instance, before it
+    /// delivers any: so that who subscribes is told that place. Nothing if we have been as far already; nobody is told of a gap.
+    ///
+    /// # Errors
+    /// A name that is none; [`TopicError::TooManyTopics`].
+    pub fn place(&self, topic: &str, position: Position) -> Result<(), TopicError> {
+        check_topic(topic)?;
+        let now = (self.0.settings.clock)();
+        let mut stripe = self.0.stripe(topic);
+        let entry = self.0.entered(&mut stripe, topic, now)?;
+        if entry.epoch != position.epoch || entry.last < position.offset {
+            (entry.epoch, entry.last) = (position.epoch, position.offset);
+        }
+        self.0.used(&mut stripe, topic, now);
+        Ok(())
     }
 
     /// Tells a topic's subscribers that messages are lost that somebody else has published: from `from` to `to`, both lost too.
@@ -284,6 +327,21 @@ impl Topics {
         found
     }
 
+    /// What subscribers lost since the beginning, and why.
+    pub fn losses(&self) -> Losses {
+        self.0.counts.losses()
+    }
+
+    /// What waits now for subscribers that cannot take it yet.
+    pub fn backlog(&self) -> Backlog {
+        self.0.counts.backlog()
+    }
+
+    /// Topics that have subscribers by name, as many as [`list`](Self::list) would list without a limit. It is a number that is kept.
+    pub fn listed(&self) -> usize {
+        self.0.listed.load(Ordering::Relaxed)
+    }
+
     /// Topics that are known, those with them that nobody has subscribed to and that are not forgotten yet.
     pub fn len(&self) -> usize {
         self.0.topics.load(Ordering::Relaxed)
@@ -313,6 +371,11 @@ impl Topics {
     /// Topics that are known, counted one by one.
     pub(super) fn count(&self) -> usize {
         self.0.stripes.iter().map(|stripe| lock(stripe).topics.len()).sum()
+    }
+
+    /// Topics for which each of the locks has room, at the most.
+    pub(super) fn capacity(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| lock(stripe).topics.capacity()).max().unwrap_or_default()
     }
 }
 
@@ -549,7 +612,9 @@ impl Directory {
             self.change_presence(&mut stripe, name, PresenceKind::Join, identity);
         }
         let entry = stripe.entry(name, || self.epoch());
-        entry.come(inbox.number);
+        if entry.come(inbox.number) {
+            self.listed.fetch_add(1, Ordering::Relaxed);
+        }
         let position = entry.position();
         let missed: Option<Vec<_>> = since
             .and_then(|since| entry.history.since(now, since, position, &self.settings.history))
@@ -585,13 +650,17 @@ impl Directory {
         let now = (self.settings.clock)();
         let mut stripe = self.stripe(name);
         let mut leave = |name: &str| {
-            if let Some(entry) = stripe.topics.get_mut(name) {
-                entry.go(inbox.number);
+            let entry = stripe.topics.get_mut(name);
+            let was_last = entry.is_some_and(|entry| {
                 unsubscribe(entry.name.clone());
-            }
+                entry.go(inbox.number)
+            });
             self.used(&mut stripe, name, now);
+            was_last
         };
-        leave(name);
+        if leave(name) {
+            self.listed.fetch_sub(1, Ordering::Relaxed);
+        }
         if held.presence {
             leave(&presence_of(name));
         }
@@ -623,6 +692,12 @@ impl Settings {
     /// How a gap is told. It is somebody's code, on a thread that many depend on: a panic in it is nobody else's.
     pub(super) fn tell_gap(&self, gap: &Gap) -> Option<Message> {
         catch_unwind(AssertUnwindSafe(|| (self.tell_gap)(gap))).unwrap_or_default()
+    }
+
+    /// How a place is told. The same.
+    fn tell_place(&self, position: Position, message: &PreparedMessage) -> Option<Message> {
+        let tell = self.tell_place.as_ref()?;
+        catch_unwind(AssertUnwindSafe(|| tell(position, message))).unwrap_or_default()
     }
 
     /// How somebody's coming or going is told. The same: a loop calls it for whoever is gone.

@@ -15,7 +15,7 @@ use framecast::{
 use tokio::{net::TcpStream, sync::mpsc};
 
 use crate::{
-    peer::{Peer, REQUEST, TEXT, close, frame},
+    peer::{CLOSE, Peer, REQUEST, TEXT, close, close_payload, frame},
     support::{Call, Server, narrow, next},
 };
 
@@ -54,6 +54,14 @@ async fn eight_threads_arrive_whole_once_and_each_in_order() {
     assert_eq!(next(&mut answered).await.expect("open").messages_sent, 8000);
     server.remote.close(id, CloseCode(4000), "enough").expect("it runs");
     assert_eq!(peer.next_close().await, 4000);
+    drop(peer);
+    // Without topics it is the same.
+    let mut peer = server.open().await;
+    let id = next(&mut told).await;
+    let close = |code, reason| server.remote.close_behind_topics(id, CloseCode(code), reason);
+    assert_eq!(close(1005, ""), Err(SendError::InvalidCloseCode(CloseCode::NO_STATUS)));
+    close(4000, "enough").expect("it runs");
+    assert_eq!(peer.next().await, Some((CLOSE, close_payload(4000, "enough"))));
     drop(peer);
     let remote = server.remote.clone();
     server.stop();

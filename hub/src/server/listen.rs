@@ -3,7 +3,9 @@
 //! What hyper leaves open is bounded here: how long a head may take, how many may be without one, and what happens when files run
 //! out (catalogue: DS-01 to DS-07, FT-20 to FT-23, FT-40 to FT-44).
 
-use std::{error::Error, fmt, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, error::Error, fmt, future::pending, io, net::SocketAddr, pin::pin, time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use framecast::{CloseCode, driver::Patience};
@@ -13,12 +15,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tower_service::Service;
 use tracing::{debug, info, warn};
 
 use super::{Server, guests::Guests, metrics::Refused, tls::Tls};
+use crate::{bridge::BrokerState, hub::Hub};
 
 /// How a server is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Bound {
             tls,
         };
         let result = {
-            let mut accepting = pin!(host.accept_all(&socket, &ending));
+            let mut accepting = pin!(host.run(&socket, &ending));
             let stop = tokio::select! {
                 error = &mut accepting => return error,
                 stop = stop => stop,
@@ -164,6 +167,14 @@ struct Host {
 }
 
 impl Host {
+    /// Accepts, until that fails, and looks after the broker.
+    async fn run(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
+        tokio::select! {
+            failed = self.accept_all(socket, ending) => failed,
+            never = tend_broker(self.server.hub()) => match never {},
+        }
+    }
+
     async fn accept_all(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
         let mut patience = Patience::default();
         loop {
@@ -194,35 +205,56 @@ impl Host {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        ending: watch::Receiver<bool>,
+        mut ending: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (router, head_within) = (self.router.clone(), self.head_within);
+        let (router, deadline) = (self.router.clone(), Instant::now() + self.head_within);
         let (tls, server) = (self.tls.as_ref().map(Tls::acceptor), self.server.clone());
         async move {
             // A peer that is gone already has no options to set; its socket says so soon enough.
             let _ = stream.set_nodelay(true);
-            // Who has said nothing yet costs nothing yet either.
-            let Ok(Ok(())) = timeout(head_within, stream.readable()).await else { return };
-            let Some(acceptor) = tls else { return speak(stream, router, peer, head_within, ending).await };
-            match timeout(head_within, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Box::pin(speak(stream, router, peer, head_within, ending)).await,
-                Ok(Err(error)) => {
-                    debug!(%peer, %error, "TLS has failed");
-                    server.0.metrics.refused(Refused::Tls);
+            // Who has said nothing yet costs nothing yet either, and is not waited for at the end.
+            let spoken = tokio::select! {
+                biased;
+                spoken = timeout_at(deadline, stream.readable()) => spoken,
+                () = has_begun(&mut ending) => return,
+            };
+            let why = match (spoken, tls) {
+                (Ok(Ok(())), None) => speak(stream, router, peer, deadline, ending).await,
+                (Ok(Ok(())), Some(acceptor)) => {
+                    let accepted = tokio::select! {
+                        biased;
+                        accepted = timeout_at(deadline, acceptor.accept(stream)) => accepted,
+                        () = has_begun(&mut ending) => return,
+                    };
+                    match accepted {
+                        Ok(Ok(stream)) => Box::pin(speak(stream, router, peer, deadline, ending)).await,
+                        Ok(Err(error)) => {
+                            debug!(%peer, %error, "TLS has failed");
+                            Some(Refused::Tls)
+                        }
+                        Err(_) => Some(Refused::Late),
+                    }
                 }
-                Err(_) => server.0.metrics.refused(Refused::Tls),
+                (Ok(Err(_)), _) => None,
+                (Err(_), _) => Some(Refused::Late),
+            };
+            if let Some(why) = why {
+                server.0.metrics.refused(why);
             }
         }
     }
 }
 
+/// Serves HTTP; why it was refused, if it was no HTTP or came too late. A later request of the same connection has as long as was
+/// left for its first one, a second at least.
 async fn speak<S>(
     stream: S,
     router: Router,
     peer: SocketAddr,
-    head_within: Duration,
+    deadline: Instant,
     mut ending: watch::Receiver<bool>,
-) where
+) -> Option<Refused>
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -232,7 +264,7 @@ async fn speak<S>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_within)
+        .header_read_timeout(deadline.saturating_duration_since(Instant::now()).max(HEAD_WITHIN_MIN))
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -244,8 +276,32 @@ async fn speak<S>(
             connection.await
         }
     };
-    if let Err(error) = ended {
-        debug!(%peer, %error, "an HTTP connection has failed");
+    let error = ended.err()?;
+    debug!(%peer, %error, "an HTTP connection has failed");
+    match error {
+        error if error.is_timeout() => Some(Refused::Late),
+        error if error.is_parse() => Some(Refused::Http),
+        _ => None,
+    }
+}
+
+/// Looks after the broker, if there is one, and says when it goes and when it is back.
+async fn tend_broker(hub: &Hub) -> Infallible {
+    let mut was = hub.broker_state();
+    loop {
+        if was.is_none() {
+            return pending().await;
+        }
+        let _ = timeout(hub.broker_within(), hub.tend_broker()).await;
+        let is = hub.broker_state();
+        if is != was {
+            match is {
+                Some(BrokerState::Away) => warn!("the broker is away"),
+                _ => info!("the broker is there"),
+            }
+        }
+        was = is;
+        sleep(TEND_EVERY).await;
     }
 }
 
@@ -272,5 +328,9 @@ const BACKLOG: u32 = 1024;
 const GUESTS_MAX: usize = 1024;
 /// A request's head, and what is read at once of its body; the engine holds the same against an upgrade's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How often a broker is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+/// Whoever has come to its head has this long for it, however late.
+const HEAD_WITHIN_MIN: Duration = Duration::from_secs(1);
 /// Those who were closed last come back within this time, at the earliest one after the other.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(1);

@@ -17,8 +17,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Server;
-use crate::addresses::AddressError;
+use super::{Server, process::Process};
+use crate::{
+    addresses::AddressError,
+    counts::{Count, Counts},
+};
 
 /// Why somebody did not get what it asked for by HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +34,14 @@ pub(super) enum Refused {
     Draining,
     Full,
     Handshake,
+    Http,
+    Late,
     Origin,
     Tls,
 }
 
 impl Refused {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Accept,
         Self::AddressConnections,
         Self::AddressRate,
@@ -45,6 +50,8 @@ impl Refused {
         Self::Draining,
         Self::Full,
         Self::Handshake,
+        Self::Http,
+        Self::Late,
         Self::Origin,
         Self::Tls,
     ];
@@ -66,6 +73,8 @@ impl Refused {
             Self::Draining => "draining",
             Self::Full => "full",
             Self::Handshake => "handshake",
+            Self::Http => "http",
+            Self::Late => "late",
             Self::Origin => "origin",
             Self::Tls => "tls",
         }
@@ -94,8 +103,10 @@ impl Metrics {
 
 /// `GET /metrics`.
 pub(super) async fn show(State(server): State<Server>) -> impl IntoResponse {
-    let mut registry = Registry::with_prefix("framecast");
-    registry.register_collector(Box::new(Scrape(server)));
+    let mut registry = Registry::default();
+    registry.sub_registry_with_prefix("framecast").register_collector(Box::new(Scrape(server)));
+    // Of an old name, which dashboards know.
+    registry.sub_registry_with_prefix("process").register_collector(Box::new(OfProcess));
     let mut page = String::new();
     // A string takes everything.
     let _ = text::encode(&mut page, &registry);
@@ -113,9 +124,18 @@ impl Collector for Scrape {
         let mut page = Page(&mut encoder);
         page.gauge("connections", "Connections whose client is known", stats.total_connections)?;
         page.gauge("rooms", "Rooms that somebody has subscribed to by name", stats.total_rooms)?;
-        page.counter("messages_in", "Messages that came from clients", stats.messages_in)?;
-        page.counter("messages_out", "Messages of rooms that subscribers were given", stats.messages_out)?;
-        page.counter("dropped", "Messages of rooms that subscribers did not get", stats.dropped)?;
+        page.counts(&hub.counts())?;
+        let (losses, backlog) = (hub.topics().losses(), hub.topics().backlog());
+        let reasons = [
+            ("broker", losses.broker),
+            ("closed", losses.closed),
+            ("rate", losses.rate),
+            ("slow", losses.slow),
+        ];
+        page.family("messages_dropped", "Messages of rooms that subscribers did not get", "reason", reasons)?;
+        page.counter("subscribers_cut", "Subscribers that were closed as too slow", losses.disconnected)?;
+        page.gauge("backlog_messages", "Messages that wait for subscribers", backlog.messages)?;
+        page.gauge("backlog_bytes", "Bytes of these, for each subscriber anew", backlog.bytes)?;
         page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
         page.counter("upgrades", "Requests that became WebSocket connections", load(&metrics.upgraded))?;
         let refused = Refused::ALL.iter().zip(&metrics.refused);
@@ -125,8 +145,28 @@ impl Collector for Scrape {
     }
 }
 
+#[derive(Debug)]
+struct OfProcess;
+
+impl Collector for OfProcess {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(process) = Process::read() else { return Ok(()) };
+        let mut page = Page(&mut encoder);
+        page.gauge("resident_memory_bytes", "Resident memory size in bytes", process.resident_bytes)?;
+        page.gauge("open_fds", "Number of open file descriptors", process.open_files)?;
+        let help = "Total user and system CPU time spent in seconds";
+        let seconds = page.0.encode_descriptor("cpu_seconds", help, None, MetricType::Counter)?;
+        ConstCounter::new(process.cpu_seconds).encode(seconds)
+    }
+}
+
 fn load(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
+}
+
+/// The lines of one family, which have a name in common.
+fn families(counts: &Counts) -> impl Iterator<Item = &[Count]> {
+    counts.as_slice().chunk_by(|one, next| one.name == next.name)
 }
 
 struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
@@ -139,6 +179,23 @@ impl Page<'_, '_> {
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         ConstCounter::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    /// What the hub itself has counted.
+    fn counts(&mut self, counts: &Counts) -> fmt::Result {
+        for family in families(counts) {
+            let [first, ..] = family else { continue };
+            // The full stop is OpenMetrics' own.
+            let help = first.help.trim_end_matches('.');
+            match first.label {
+                None => self.counter(first.name, help, first.value)?,
+                Some((label, _)) => {
+                    let of_label = |count: &Count| Some((count.label?.1, count.value));
+                    self.family(first.name, help, label, family.iter().filter_map(of_label))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// One counter for each value of a label.

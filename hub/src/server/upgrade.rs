@@ -89,7 +89,11 @@ async fn open(server: &Server, mut parts: Parts, client_id: Option<String>) -> R
     };
     metrics.upgraded();
     let hub = server.0.hub.clone();
-    upgrade.on_upgrade(move |ws| connection::serve(hub, ws, visitor, admitted))
+    upgrade.on_upgrade(move |ws| {
+        let mut out = Vec::new();
+        let session = hub.open(visitor, ws.sender(), &mut out);
+        connection::serve(session, out, ws, admitted)
+    })
 }
 
 /// Whether its address may have another connection now.

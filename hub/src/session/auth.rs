@@ -10,10 +10,12 @@ use framecast::proto::PreparedMessage;
 use super::{Action, Open, Session, State, Subscribe, Visitor};
 use crate::{
     answer::{self, Welcome},
-    clients::{Claim, is_client_id},
+    clients::{Claim, Refused, is_client_id},
     clock::Now,
+    counters::Auth,
+    ending::Ending,
     envelope::Envelope,
-    fault::{ErrorCode, Fault, close},
+    fault::{ErrorCode, Fault},
     hooks::Context,
     hub::Core,
     id::Id,
@@ -43,6 +45,8 @@ impl Session {
         self.connection.send(&welcome(&self.core, &client_id, None, None, now).into());
         if let Some(error) = error {
             let fault = Fault::new(ErrorCode::Unauthorized, error.to_string());
+            self.core.counters.auth.add(error.into());
+            self.core.counters.errors.add(fault.code);
             self.connection.send(&answer::error(None, &fault).into());
         }
         let visitor = Box::new(Visitor { client_id: Some(client_id), token: None, ..visitor });
@@ -70,9 +74,9 @@ impl Session {
         // Asked before it takes an older connection's place, or others can reach it.
         let allowed = core.hooks.connect.as_ref().map_or(Ok(()), |connect| connect(&context));
         if let Err(denied) = allowed {
-            return self.close(close::FORBIDDEN, &denied.0, out);
+            return self.close(Ending::Denied, &denied.0, out);
         }
-        let claimed = core.clients.claim(claim, &core.limits, &core.random, now.instant, |resume| {
+        let claimed = core.clients.claim(claim, &core.limits, &core.random, &core.clock, |resume| {
             PreparedMessage::new(match (auth, &grant) {
                 (Some(id), Some(grant)) => answer::authenticated(id, &grant.user_id, grant.expires_at_ms),
                 _ => welcome(&core, &client_id, user_id.as_deref(), Some(resume), now),
@@ -84,14 +88,16 @@ impl Session {
                 if let Some(disconnect) = &core.hooks.disconnect {
                     disconnect(&context);
                 }
-                return self.close(close::FORBIDDEN, refused.0, out);
+                return self.close(refused.ending(), refused.as_str(), out);
             }
         };
+        core.counters.auth.add(if grant.is_some() { Auth::Ok } else { Auth::Anonymous });
         let expires_at_ms = grant.as_ref().and_then(|grant| grant.expires_at_ms);
         self.state = State::Open(Box::new(Open {
             context: Context::new(claimed.client_id, user_id, visitor.address),
             member: self.connection.join(&core.topics),
             seen: claimed.seen,
+            user: claimed.meters,
             rights: rights(&core, grant.as_ref()),
             expires: expires(expires_at_ms, now),
             is_admin: visitor.is_admin,
@@ -108,8 +114,12 @@ impl Session {
                     id: None,
                     room: room.into(),
                     subscription: super::rooms::default_subscription(),
+                    since: None,
                 })),
-                Err(fault) => self.refuse(None, fault, out),
+                Err(fault) => {
+                    core.counters.joins_refused.add(fault.code);
+                    self.refuse(None, fault, out);
+                }
             }
         }
     }
@@ -122,7 +132,10 @@ impl Session {
         out: &mut Vec<Action>,
     ) -> Result<(), Fault> {
         let now = self.core.clock.now();
-        let unauthorized = |error: TokenError| Fault::new(ErrorCode::Unauthorized, error.to_string());
+        let unauthorized = |error: TokenError| {
+            self.core.counters.auth.add(error.into());
+            Fault::new(ErrorCode::Unauthorized, error.to_string())
+        };
         let grant = self.core.tokens.verify(&envelope.token()?, now.unix_ms).map_err(unauthorized)?;
         match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting { visitor, .. } => self.enter(&visitor, Some(grant), Some(id), out),
@@ -147,24 +160,29 @@ impl Session {
         let authenticated = answer::authenticated(id, &grant.user_id, grant.expires_at_ms);
         match open.context.shared_user_id() {
             Some(user_id) if *user_id != grant.user_id => {
+                self.core.counters.auth.add(Auth::OtherUser);
                 return Err(Fault::forbidden("the token is another user's: connect anew"));
             }
             Some(_) => out.push(Action::Send(authenticated)),
             None => {
                 let client_id = open.context.shared_client_id().clone();
-                let first = authenticated.into();
-                if !self.core.clients.adopt(&client_id, &grant.user_id, &self.connection, &first) {
-                    return Err(Fault::new(ErrorCode::Unavailable, "connected again elsewhere"));
-                }
+                let (core, first) = (&self.core, authenticated.into());
+                let (limits, clock) = (&core.limits, &core.clock);
+                let adopted =
+                    core.clients.adopt(&client_id, &grant.user_id, &self.connection, limits, clock, &first);
+                let refused = |refused: Refused| Fault::new(ErrorCode::Unavailable, refused.as_str());
+                open.user = Some(adopted.map_err(refused)?);
                 open.context = Context::new(client_id, Some(grant.user_id.clone()), open.context.address());
             }
         }
+        self.core.counters.auth.add(Auth::Renewed);
         open.rights = rights;
         open.expires = expires(grant.expires_at_ms, now);
         // What the new token does not allow any more is over.
         let lost: Vec<Arc<str>> = open.member.subscriptions();
         for room in lost.into_iter().filter(|room| !open.rights.subscribe.cover(room)) {
             open.member.unsubscribe(&room);
+            self.lane.iter_mut().for_each(|lane| lane.leave(&room));
             out.push(Action::Send(answer::unsubscribed(None, &room)));
         }
         Ok(())

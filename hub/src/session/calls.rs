@@ -5,9 +5,14 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Action, Call, Reply, ReplyTo, Session, rooms::Publication};
+use super::{Action, Call, Reply, ReplyTo, Session};
+use super::{
+    lane::{HistoryTo, Work},
+    rooms::{Publication, history_json},
+};
 use crate::{
     answer,
+    counters::Called,
     envelope::{self, Envelope},
     fault::{ErrorCode, Fault},
     hooks::Params,
@@ -19,7 +24,9 @@ use crate::{
 /// What became of a request at once.
 enum Begun {
     /// Its result, as JSON.
-    Done(Result<String, RpcError>),
+    Done(String),
+    /// There is no such method.
+    NotFound,
     /// Its answer comes later.
     Waits,
 }
@@ -45,14 +52,19 @@ impl Session {
         match charged {
             Ok(()) => self.request(envelope, None, out),
             // A notification is not answered, not even so.
-            Err(fault) => match Request::new(envelope) {
-                Ok(Request { id: None, .. }) => {}
-                Ok(Request { id: Some(id), .. }) => {
-                    let answer = self.calls.answer_now(&id, None, &Err(fault.into()));
-                    out.extend(answer.map(Action::Send));
+            Err(fault) => {
+                match Request::new(envelope).inspect(|_| self.core.counters.rpc.add(Called::Refused)) {
+                    Ok(Request { id: None, .. }) => {}
+                    Ok(Request { id: Some(id), .. }) => {
+                        let answer = self.calls.answer_now(&id, None, &Err(fault.into()));
+                        out.extend(answer.map(Action::Send));
+                    }
+                    Err(_) => {
+                        self.core.counters.rpc.add(Called::Invalid);
+                        out.push(Action::Send(rpc::refusal(fault)));
+                    }
                 }
-                Err(_) => out.push(Action::Send(rpc::refusal(fault))),
-            },
+            }
         }
     }
 
@@ -65,6 +77,7 @@ impl Session {
         let empty = || Fault::bad_request("an empty batch");
         if let Err(fault) = charged.and_then(|()| if batch.is_empty() { Err(empty()) } else { Ok(()) }) {
             let is_misuse = fault.code.is_misuse();
+            self.core.counters.rpc.add(if is_misuse { Called::Invalid } else { Called::Refused });
             out.push(Action::Send(rpc::refusal(fault)));
             return self.note_misuse(is_misuse, out);
         }
@@ -85,14 +98,21 @@ impl Session {
         let request = match Request::new(envelope) {
             Ok(request) => request,
             Err((id, error)) => {
+                self.core.counters.rpc.add(Called::Invalid);
                 let answer = self.calls.answer_now(&id, batch, &Err(error));
                 out.extend(answer.map(Action::Send));
                 return self.note_misuse(true, out);
             }
         };
-        let Begun::Done(result) = self.begin_call(&request, batch, out).unwrap_or_else(Begun::refused) else {
-            return;
+        let (result, called) = match self.begin_call(&request, batch, out) {
+            Ok(Begun::Waits) => return,
+            Ok(Begun::Done(result)) => (Ok(result), Called::Ok),
+            Ok(Begun::NotFound) => {
+                (Err(RpcError::new(RpcError::METHOD_NOT_FOUND, "no such method")), Called::NotFound)
+            }
+            Err(fault) => (Err(fault.into()), Called::Refused),
         };
+        self.core.counters.rpc.add(called);
         if let Some(id) = &request.id {
             let answer = self.calls.answer_now(id, batch, &result);
             out.extend(answer.map(Action::Send));
@@ -112,17 +132,25 @@ impl Session {
             "rooms.list" => {
                 let ListParams { prefix, after, limit } = fields(params)?;
                 let limit = limit.unwrap_or(ROOMS_PAGE_MAX).min(ROOMS_PAGE_MAX);
-                Ok(Begun::done(answer::rooms(&self.core.topics.list(&prefix, &after, limit))))
+                Ok(Begun::Done(answer::rooms(&self.core.topics.list(&prefix, &after, limit))))
             }
-            "stats" => Ok(Begun::done(answer::stats(&self.core.stats(), None))),
+            "stats" => Ok(Begun::Done(answer::stats(&self.core.stats(), self.core.broker()))),
             "presence" => {
                 let envelope = envelope(params)?;
-                Ok(Begun::done(self.presence_of(&envelope.room()?, Json::object())?.end()))
+                Ok(Begun::Done(self.presence_of(&envelope.room()?, Json::object())?.end()))
             }
             "history" => {
                 let envelope = envelope(params)?;
                 let (room, span) = (envelope.room()?, envelope.span(self.core.limits.history_page_max)?);
-                Ok(Begun::done(self.history_of(&room, span, Json::object())?.end()))
+                self.may_subscribe(&room)?;
+                if self.lane.is_some() {
+                    let ticket = self.calls.begin(request.id.clone(), batch);
+                    let to = HistoryTo::Caller(ticket);
+                    self.enqueue(Work::History { to, room: room.into(), span }, out);
+                    return Ok(Begun::Waits);
+                }
+                let page = self.core.topics.history(&room, span.since, span.limit);
+                Ok(Begun::Done(history_json(&room, &page)?(Json::object()).end()))
             }
             "publish" => self.publish_call(&envelope(params)?, request, batch, out),
             name => self.application_call(name, request, batch, out),
@@ -153,8 +181,7 @@ impl Session {
     ) -> Result<Begun, Fault> {
         let context = self.known()?.context.clone();
         let Some(answer) = self.core.hooks.call(name, context, Params::new(request.params)) else {
-            let error = RpcError::new(RpcError::METHOD_NOT_FOUND, "no such method");
-            return Ok(Begun::Done(Err(error)));
+            return Ok(Begun::NotFound);
         };
         let max = self.core.limits.calls_max;
         if self.calls.len() >= max {
@@ -167,18 +194,20 @@ impl Session {
 
     /// A call is answered: what [`Call::answer`] came to, or what the server makes of its panic.
     pub fn answer(&mut self, ticket: Ticket, result: Result<String, RpcError>, out: &mut Vec<Action>) {
+        let called = if result.is_ok() { Called::Ok } else { Called::Failed };
+        self.answer_as(called, ticket, result, out);
+    }
+
+    pub(super) fn answer_as(
+        &mut self,
+        called: Called,
+        ticket: Ticket,
+        result: Result<String, RpcError>,
+        out: &mut Vec<Action>,
+    ) {
+        self.core.counters.rpc.add(called);
         let answer = self.calls.answer(ticket, &result);
         out.extend(answer.map(Action::Send));
-    }
-}
-
-impl Begun {
-    fn done(result: String) -> Self {
-        Self::Done(Ok(result))
-    }
-
-    fn refused(fault: Fault) -> Self {
-        Self::Done(Err(fault.into()))
     }
 }
 

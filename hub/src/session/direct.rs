@@ -7,7 +7,7 @@ use framecast::proto::PreparedMessage;
 use super::{Action, Open, Session};
 use crate::{
     answer,
-    connection::Connection,
+    counters::one_more,
     dedupe::{Digest, Outcome, Seen},
     envelope::Envelope,
     fault::{ErrorCode, Fault},
@@ -29,11 +29,15 @@ impl Session {
         if wants_receipt && id.is_none() {
             return Err(Fault::bad_request("a receipt needs an `id`"));
         }
-        self.permits(&Incoming::Direct { to: &to, payload })?;
         let digest = match id.map(|id| self.begin(open, id)).transpose() {
             Ok(digest) => digest,
             Err(outcome) => return id.map_or(Ok(()), |id| self.ack_again(id, outcome, out)),
         };
+        // Asked once about what is sent once.
+        if let Err(fault) = self.permits(&Incoming::Direct { to: &to, payload }) {
+            digest.into_iter().for_each(|digest| self.seen(open).forget(digest));
+            return Err(fault);
+        }
         let (number, name) = self.core.receipts.name();
         let now = self.core.clock.now();
         let message =
@@ -48,6 +52,7 @@ impl Session {
         }
         if let Some(id) = id.filter(|_| wants_receipt) {
             if connections.is_empty() {
+                self.core.counters.receipt(0, 0);
                 out.push(Action::Send(answer::receipt(id, 0, 0)));
             } else {
                 let pending = Pending {
@@ -62,7 +67,7 @@ impl Session {
                 self.receipts.push_back((now.instant + self.core.limits.receipt_after, number));
             }
         }
-        connections.iter().for_each(|connection: &std::sync::Arc<Connection>| connection.send(&message));
+        self.core.send_direct(&connections, &message);
         Ok(())
     }
 
@@ -70,7 +75,9 @@ impl Session {
     pub(super) fn acknowledge(&self, envelope: &Envelope<'_>) -> Result<(), Fault> {
         self.known()?;
         let id = envelope.text("id", envelope.id)?.ok_or_else(|| Fault::bad_request("`id` is missing"))?;
-        self.core.receipts.acknowledge(&id, &self.connection);
+        if let Some(of) = self.core.receipts.acknowledge(&id, &self.connection) {
+            self.core.counters.receipt(of, of);
+        }
         Ok(())
     }
 
@@ -88,7 +95,7 @@ impl Session {
 
     /// It was sent before: nothing is delivered, and it is acknowledged as it was.
     pub(super) fn ack_again(&self, id: &Id, outcome: Outcome, out: &mut Vec<Action>) -> Result<(), Fault> {
-        out.push(Action::Send(match outcome {
+        let ack = match outcome {
             Outcome::Published(offset) => answer::ack_of_message(id, offset),
             Outcome::Sent(recipients) => answer::ack_of_direct(id, recipients),
             Outcome::Pending => {
@@ -97,7 +104,9 @@ impl Session {
                     "this message is on its way: ask again later",
                 ));
             }
-        }));
+        };
+        one_more(&self.core.counters.duplicates);
+        out.push(Action::Send(ack));
         Ok(())
     }
 

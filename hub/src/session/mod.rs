@@ -10,6 +10,7 @@
 mod auth;
 mod calls;
 mod direct;
+mod lane;
 mod rooms;
 
 use std::{
@@ -22,19 +23,22 @@ use std::{
 
 use framecast::{
     CloseCode, Message,
-    broadcast::{Member, Subscription},
+    broadcast::{Member, Position, Subscription},
 };
 
 use crate::{
     answer,
     connection::Connection,
+    counters::{Auth, Called},
     dedupe::{Digest, Seen},
+    ending::Ending,
     envelope::{self, Envelope, Malformed, Text},
-    fault::{ErrorCode, Fault, close},
+    errand::Errand,
+    fault::{ErrorCode, Fault},
     hooks::{Answering, Context},
     hub::Core,
     id::Id,
-    limits::Meters,
+    meters::{Meters, TooFast, UserMeters},
     post::Post,
     receipts::Due,
     request::Kind,
@@ -68,12 +72,15 @@ pub struct Visitor {
 pub enum Action {
     /// Send this to the connection; wait for room, so that who does not read is not read from either.
     Send(Message),
-    /// Subscribe: [`Session::subscribe`], with a broker once the room is subscribed to there.
+    /// Subscribe: [`Session::subscribe`].
     Subscribe(Subscribe),
-    /// Publish: [`Session::publish`], or by a broker and then [`Session::published`].
+    /// Publish: [`Session::publish`].
     Publish(Post),
     /// Await the answer, beside everything else, then [`Session::answer`].
     Call(Call),
+    /// With a broker: await this, beside everything else, then [`Session::returned`]. A session has one of them at a time, and gives
+    /// up what takes too long.
+    Errand(Errand),
     /// Close the connection. Nothing follows.
     Close(CloseCode, String),
 }
@@ -84,6 +91,8 @@ pub struct Subscribe {
     id: Option<Id>,
     room: Box<str>,
     subscription: Subscription,
+    /// It wants what it missed since then.
+    since: Option<Position>,
 }
 
 /// A call of one of the application's methods.
@@ -122,6 +131,8 @@ pub struct Session {
     meters: Meters,
     state: State,
     calls: Calls,
+    /// What waits for the broker, if there is one.
+    lane: Option<Box<lane::Lane>>,
     /// The receipts that are due, the next one first.
     receipts: VecDeque<(Instant, u64)>,
 }
@@ -143,6 +154,8 @@ struct Open {
     context: Context,
     member: Member,
     seen: Arc<Mutex<Seen>>,
+    /// What it shares with its user's other connections.
+    user: Option<Arc<UserMeters>>,
     rights: Rights,
     expires: Option<Instant>,
     is_admin: bool,
@@ -157,6 +170,7 @@ impl Session {
     ) -> Self {
         let mut session = Self {
             meters: Meters::new(&core.limits, &core.clock),
+            lane: core.bridge.as_ref().map(|bridge| Box::new(lane::Lane::new(bridge))),
             core,
             connection,
             state: State::Over,
@@ -192,7 +206,8 @@ impl Session {
             State::Over => return None,
         };
         let receipt = self.receipts.front().map(|(at, _)| *at);
-        own.into_iter().chain(receipt).min()
+        let broker = self.lane.as_ref().and_then(|lane| lane.timeout());
+        own.into_iter().chain(receipt).chain(broker).min()
     }
 
     /// Takes note that time has passed.
@@ -201,13 +216,15 @@ impl Session {
         match &self.state {
             _ if self.is_over() => return,
             State::Waiting { until, .. } if *until <= now => {
-                return self.close(close::UNAUTHORIZED, "no valid token in time", out);
+                self.core.counters.auth.add(Auth::NoneInTime);
+                return self.close(Ending::NoToken, "no valid token in time", out);
             }
             State::Open(open) if open.expires.is_some_and(|at| at <= now) => {
-                return self.close(close::UNAUTHORIZED, "the token has expired", out);
+                return self.close(Ending::TokenExpired, "the token has expired", out);
             }
             _ => {}
         }
+        self.time_out(now, out);
         while let Some((at, number)) = self.receipts.front().copied()
             && at <= now
         {
@@ -215,7 +232,10 @@ impl Session {
             match self.core.receipts.due(number) {
                 Due::Nothing => {}
                 Due::Resent => self.receipts.push_back((now + self.core.limits.receipt_after, number)),
-                Due::Receipt(receipt) => out.push(Action::Send(receipt)),
+                Due::Receipt { receipt, acked, of } => {
+                    self.core.counters.receipt(acked, of);
+                    out.push(Action::Send(receipt));
+                }
             }
         }
     }
@@ -236,6 +256,7 @@ impl Session {
     /// The connection has ended. Dropping the session does it too.
     pub fn end(&mut self) {
         self.connection.ends();
+        self.lane = None;
         let state = mem::replace(&mut self.state, State::Over);
         self.core.receipts.forget(self.receipts.drain(..).map(|(_, number)| number));
         let State::Open(open) = state else { return };
@@ -260,7 +281,16 @@ impl Session {
             Err(Malformed { fault, is_rpc }) => {
                 let fault = charged.err().unwrap_or(fault);
                 let is_misuse = fault.code.is_misuse();
-                let answer = if is_rpc { rpc::refusal(fault) } else { answer::error(None, &fault) };
+                let answer = match is_rpc {
+                    true => {
+                        self.core.counters.rpc.add(Called::Invalid);
+                        rpc::refusal(fault)
+                    }
+                    false => {
+                        self.core.counters.errors.add(fault.code);
+                        answer::error(None, &fault)
+                    }
+                };
                 out.push(Action::Send(answer));
                 self.note_misuse(is_misuse, out);
             }
@@ -298,7 +328,10 @@ impl Session {
             Kind::History => self.history(envelope, id, out)?,
             Kind::Message => self.message(envelope, id, out)?,
             Kind::Presence => self.presence(envelope, id, out)?,
-            Kind::Subscribe => self.ask_to_subscribe(envelope, id, out)?,
+            Kind::Subscribe => {
+                let asked = self.ask_to_subscribe(envelope, id, out);
+                asked.inspect_err(|fault| self.core.counters.joins_refused.add(fault.code))?;
+            }
             Kind::Unsubscribe => self.unsubscribe(envelope, id, out)?,
         }
         Ok(())
@@ -314,29 +347,40 @@ impl Session {
 
     /// Counts so many messages against the limits; `None` if the connection is closed for it.
     fn charge(&mut self, messages: usize, bytes: usize, out: &mut Vec<Action>) -> Option<Result<(), Fault>> {
-        match self.meters.charge(messages, bytes) {
+        let user = match &self.state {
+            State::Open(open) => open.user.as_deref(),
+            _ => None,
+        };
+        match self.meters.charge(&self.core.limits, user, messages, bytes) {
             Ok(()) => Some(Ok(())),
-            Err(Ok(retry_after)) => Some(Err(Fault::rate_limited(retry_after))),
-            Err(Err(_)) => {
-                self.close(CloseCode::POLICY, "rate limit ignored", out);
+            Err(TooFast { is_ignored: true, .. }) => {
+                self.close(Ending::RateIgnored, "rate limit ignored", out);
                 None
             }
+            Err(too_fast) => Some(Err(self.too_fast(too_fast))),
         }
     }
 
+    fn too_fast(&self, too_fast: TooFast) -> Fault {
+        self.core.counters.rate_limited.add(too_fast.scope);
+        Fault::rate_limited(too_fast.retry_after)
+    }
+
     fn refuse(&mut self, id: Option<&Id>, fault: Fault, out: &mut Vec<Action>) {
+        self.core.counters.errors.add(fault.code);
         out.push(Action::Send(answer::error(id, &fault)));
         self.note_misuse(fault.code.is_misuse(), out);
     }
 
     fn note_misuse(&mut self, is_misuse: bool, out: &mut Vec<Action>) {
-        if is_misuse && self.meters.misused().is_err() {
-            self.close(CloseCode::POLICY, "too much that makes no sense", out);
+        if is_misuse && !self.meters.misused(&self.core.limits) {
+            self.close(Ending::Misuse, "too much that makes no sense", out);
         }
     }
 
-    fn close(&mut self, code: CloseCode, reason: &str, out: &mut Vec<Action>) {
-        out.push(Action::Close(code, reason.to_owned()));
+    fn close(&mut self, ending: Ending, reason: &str, out: &mut Vec<Action>) {
+        self.connection.ends_by(ending);
+        out.push(Action::Close(ending.code(), reason.to_owned()));
         self.end();
     }
 }

@@ -2,9 +2,12 @@
 
 mod auth;
 mod binary;
+mod broker;
 mod calls;
 mod clients;
+mod counts;
 mod direct;
+mod docs;
 mod errors;
 mod hostile;
 mod limits;

@@ -241,6 +241,50 @@ fn subscribing_publishing_and_unsubscribing_in_one_turn_keep_their_order() {
     }
 }
 
+/// A thousand connections with 128 topics each end at once: others have their turn in between.
+///
+/// catalogue: DS-44
+#[test]
+fn many_who_leave_at_once_leave_bit_by_bit() {
+    let mut sim = Sim::new(1);
+    for _ in 0..1000 {
+        let one = sim.join(0);
+        for topic in 0..128 {
+            subscribe(&sim.members[one], &format!("t:{topic}")).expect("subscribed");
+        }
+    }
+    sim.work();
+    sim.members.iter().for_each(Member::leave);
+    let commands = sim.shards[0].inbox().len();
+    assert_eq!(commands, 1000 * 129);
+    let mut turns = 1;
+    while sim.work_some(0, 64) {
+        turns += 1;
+    }
+    assert_eq!(turns, commands.div_ceil(64 * 32), "thirty-two take as long as one member's turn");
+    assert_eq!(sim.shards[0].sizes(), [0, 0, 0]);
+}
+
+/// catalogue: DS-41, ZC-36
+#[test]
+fn the_memory_of_what_has_gone_is_given_back() {
+    let mut sim = Sim::with(1, |topics| topics.subscriptions_max(200), |config| config);
+    for member in 0..200 {
+        let one = sim.join(0);
+        for topic in 0..200 {
+            subscribe(&sim.members[one], &format!("t:{member}:{topic}")).expect("subscribed");
+        }
+    }
+    sim.work();
+    assert!(sim.topics.capacity() > 500 && sim.shards[0].capacity() > 30_000);
+    sim.members.iter().for_each(Member::leave);
+    sim.work();
+    sim.clock.advance(Duration::from_secs(60));
+    sim.topics.forget_idle();
+    assert_eq!(sim.topics.len(), 0);
+    assert!(sim.topics.capacity() <= 64 && sim.shards[0].capacity() <= 64);
+}
+
 #[test]
 fn topics_are_listed_by_name_with_their_members() {
     let mut sim = Sim::new(2);
@@ -261,6 +305,11 @@ fn topics_are_listed_by_name_with_their_members() {
     assert_eq!(list("b", "b:1", 9), ["b:2 2"]);
     assert_eq!(list("", "a", 2), ["b:1 1", "b:2 2"]);
     assert_eq!(list("", "", 0), [""; 0]);
+    assert_eq!(sim.topics.listed(), 4);
+    sim.members[members[0]].leave();
+    assert_eq!(sim.topics.listed(), 2);
+    sim.members[members[1]].leave();
+    assert_eq!((sim.topics.listed(), sim.topics.len()), (0, 9));
 }
 
 proptest! {
@@ -284,6 +333,7 @@ proptest! {
                 _ => sim.clock.advance(Duration::from_secs(seconds)),
             }
             prop_assert_eq!(sim.topics.len(), sim.topics.count());
+            prop_assert_eq!(sim.topics.listed(), sim.topics.list("", "", usize::MAX).len());
             prop_assert!(sim.topics.len() <= topics_max);
             for member in members {
                 let member = &sim.members[member];

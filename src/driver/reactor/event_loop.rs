@@ -300,10 +300,13 @@ impl<H: Handler> EventLoop<H> {
                     then(sent);
                 }
             }
-            Command::Close { to, frame } => {
+            Command::Close { to, frame, behind_topics } => {
                 if let Some(index) = world.find(to) {
                     // An error says that it is closing already.
-                    let _ = world.close(index, frame.code, &frame.reason);
+                    let _ = match behind_topics {
+                        true => world.close_behind_topics(index, frame.code, &frame.reason),
+                        false => world.close(index, frame.code, &frame.reason),
+                    };
                 }
             }
             Command::Stats { of, then } => {
@@ -327,9 +330,8 @@ impl<H: Handler> EventLoop<H> {
         // Whoever the kernel has accepted for us is told, too.
         self.refuse_backlog();
         // What topics have for a connection comes before its Close.
-        self.close_all(|world, index| match &world.slots[index].member {
-            Some(member) => member.close(CloseCode::AWAY),
-            None => world.close(index, CloseCode::AWAY, "").unwrap_or_default(),
+        self.close_all(|world, index| {
+            world.close_behind_topics(index, CloseCode::AWAY, "").unwrap_or_default();
         });
     }
 

@@ -60,6 +60,7 @@ pub(super) enum Command {
     Close {
         to: ConnectionId,
         frame: CloseFrame,
+        behind_topics: bool,
     },
     Stats {
         of: ConnectionId,
@@ -110,7 +111,20 @@ impl Remote {
     /// # Errors
     /// A code that must not be sent, a reason above 123 bytes; and as [`send`](Self::send).
     pub fn close(&self, to: ConnectionId, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.post(to, Command::Close { to, frame: CloseFrame::new(code, reason)? })
+        self.post(to, Command::Close { to, frame: CloseFrame::new(code, reason)?, behind_topics: false })
+    }
+
+    /// Closes a connection behind what its topics have for it: see [`WebSocket::close_behind_topics`](super::WebSocket::close_behind_topics).
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn close_behind_topics(
+        &self,
+        to: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        self.post(to, Command::Close { to, frame: CloseFrame::new(code, reason)?, behind_topics: true })
     }
 
     /// Calls `then`, on the loop's thread, with what a connection has counted; with `None` if it is gone.

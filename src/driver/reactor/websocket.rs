@@ -68,6 +68,19 @@ impl<'w, D> WebSocket<'w, D> {
         self.world.close(self.index, code, reason)
     }
 
+    /// [`close`](Self::close), behind what the reactor's [topics](super::Reactor::topics) have for it: what was published until now leaves
+    /// first, however slowly it is read and whatever its rate, then our Close; of what is published from now on it gets nothing.
+    ///
+    /// Until then the connection is open, and the first such Close counts. `close_within` begins when our Close is queued, and before
+    /// that only who takes nothing at all is cut, after `write_stall_after`: call [`close`](Self::close) for who has not taken it in time.
+    /// That one follows what is in the outbox already, and what waits behind it is dropped.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn close_behind_topics(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.world.close_behind_topics(self.index, code, reason)
+    }
+
     /// Sends a ping with up to 125 bytes, ahead of what is queued (RFC 6455 §5.5.2).
     ///
     /// # Errors

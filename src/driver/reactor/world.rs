@@ -9,7 +9,9 @@ use super::{
     remote::Remote,
     slot::{Key, Phase, Slot},
 };
-use crate::proto::{Admission, CloseCode, Compression, Config, Connection, Outbound, Outgoing, SendError};
+use crate::proto::{
+    Admission, CloseCode, CloseFrame, Compression, Config, Connection, Outbound, Outgoing, SendError, State,
+};
 
 #[derive(Debug)]
 pub(super) struct World<D> {
@@ -75,6 +77,22 @@ impl<D> World<D> {
         self.connection(index).ok_or(SendError::Closed)?.close(now, code, reason)?;
         self.touch(index);
         Ok(())
+    }
+
+    /// [`close`](Self::close), behind what topics have for it.
+    pub(super) fn close_behind_topics(
+        &mut self,
+        index: usize,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        let frame = CloseFrame::new(code, reason)?;
+        let slot = self.slots.get(index).ok_or(SendError::Closed)?;
+        match (&slot.phase, &slot.member) {
+            (Phase::Open(connection), _) if connection.state() != State::Open => Err(SendError::Closed),
+            (Phase::Open(_), Some(member)) if member.close(frame) => Ok(()),
+            _ => self.close(index, code, reason),
+        }
     }
 
     /// It is to be written to, or has ended: at the end of the turn.

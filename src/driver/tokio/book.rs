@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "axum")]
+use ::tokio::time::{Instant, sleep_until};
 use ::tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
 use super::shared::Shared;
@@ -107,7 +109,8 @@ impl Book {
             let at = within * number / count;
             sleep_until(start + at).await;
             let (code, reason) = close(within - at);
-            let _ = shared.close(code, &reason);
+            // An error says that it is closing already.
+            let _ = shared.close_behind_topics(code, &reason);
         }
         let Config { close_within, linger_within, .. } = *config;
         let _ = timeout(close_within + linger_within, self.are_gone()).await;
@@ -117,7 +120,8 @@ impl Book {
     async fn close_all(&self, patience: Duration) {
         self.shutting_down.send_replace(true);
         for shared in self.all_open() {
-            shared.close_behind_topics(CloseCode::AWAY);
+            // An error says that it is closing already.
+            let _ = shared.close_behind_topics(CloseCode::AWAY, "");
         }
         if timeout(patience, self.are_gone()).await.is_ok() {
             return;

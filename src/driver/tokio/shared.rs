@@ -23,7 +23,8 @@ use super::{
 use crate::broadcast::{Flushed, Member};
 use crate::driver::close_info::CloseInfo;
 use crate::proto::{
-    Cause, CloseCode, Compression, Connection, Control, Event, Inbound, Message, Outgoing, SendError, State,
+    Cause, CloseCode, CloseFrame, Compression, Connection, Control, Event, Inbound, Message, Outgoing,
+    SendError, State,
 };
 
 #[derive(Debug)]
@@ -193,12 +194,17 @@ impl Shared {
     }
 
     /// [`close`](Self::close), behind what topics have for it.
-    pub(super) fn close_behind_topics(&self, code: CloseCode) {
-        let member = self.lock().waits.member().cloned();
+    pub(super) fn close_behind_topics(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let frame = CloseFrame::new(code, reason)?;
+        let inner = self.lock();
+        if inner.connection.state() != State::Open {
+            return Err(SendError::Closed);
+        }
+        let member = inner.waits.member().cloned();
+        drop(inner);
         match member {
-            Some(member) => member.close(code),
-            // An error says that it is closing already.
-            None => self.close(code, "").unwrap_or_default(),
+            Some(member) if member.close(frame) => Ok(()),
+            _ => self.close(code, reason),
         }
     }
 

@@ -264,6 +264,21 @@ impl Sender {
         self.shared.close(code, reason)
     }
 
+    /// [`close`](Self::close), behind what the topics that it has [joined](Self::join) have for it: what was published until now leaves
+    /// first, however slowly it is read and whatever its rate, then our Close; of what is published from now on it gets nothing. For a
+    /// server that stops, and does not want to take from anybody what it has counted as queued.
+    ///
+    /// Until then the connection is open, and the first such Close counts. `close_within` begins when our Close is queued, and before
+    /// that only who takes nothing at all is cut, after `write_stall_after`: call [`close`](Self::close) for who has not taken it in time.
+    /// That one follows what is in the outbox already, and what waits behind it is dropped; so it is if the [`WebSocket`] is dropped.
+    /// Without topics this is [`close`](Self::close).
+    ///
+    /// # Errors
+    /// A code that must not be sent, a reason above 123 bytes, [`SendError::Closed`].
+    pub fn close_behind_topics(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.shared.close_behind_topics(code, reason)
+    }
+
     /// Waits for the end, and says how it came. Cancel safe.
     pub async fn closed(&self) -> CloseInfo {
         Wait::new(&self.shared, Shared::poll_closed).await

@@ -10,6 +10,7 @@ mod fanout;
 mod faults;
 #[path = "../../support/peer.rs"]
 mod peer;
+mod restart;
 mod server;
 mod shutdown;
 mod slow;

@@ -51,6 +51,7 @@ pub(crate) struct At<'a> {
     pub(crate) topics: &'a Topics,
     send: &'a mut dyn FnMut(Message) -> Result<(), SendError>,
     close: &'a mut dyn FnMut(u16),
+    close_behind_topics: &'a mut dyn FnMut(u16, &str) -> Result<(), SendError>,
 }
 
 impl At<'_> {
@@ -60,6 +61,10 @@ impl At<'_> {
 
     pub(crate) fn close(&mut self, code: u16) {
         (self.close)(code);
+    }
+
+    pub(crate) fn close_behind_topics(&mut self, code: u16, reason: &str) -> Result<(), SendError> {
+        (self.close_behind_topics)(code, reason)
     }
 }
 
@@ -155,7 +160,14 @@ async fn on_tokio(mut ws: framecast::WebSocket, app: App) {
     let does = |on: On<'_>| {
         let mut send = |message: Message| sender.try_send(message);
         let mut close = |code| sender.close(CloseCode(code), "").unwrap_or_default();
-        let at = At { member: &member, topics: &app.topics, send: &mut send, close: &mut close };
+        let mut behind = |code, reason: &str| sender.close_behind_topics(CloseCode(code), reason);
+        let at = At {
+            member: &member,
+            topics: &app.topics,
+            send: &mut send,
+            close: &mut close,
+            close_behind_topics: &mut behind,
+        };
         (app.does)(on, at);
     };
     does(On::Open);
@@ -176,7 +188,14 @@ impl OnReactor {
         let ws = std::cell::RefCell::new(ws);
         let mut send = |message: Message| ws.borrow_mut().send(message).map(drop);
         let mut close = |code| ws.borrow_mut().close(CloseCode(code), "").unwrap_or_default();
-        let at = At { member: &member, topics: &self.0.topics, send: &mut send, close: &mut close };
+        let mut behind = |code, reason: &str| ws.borrow_mut().close_behind_topics(CloseCode(code), reason);
+        let at = At {
+            member: &member,
+            topics: &self.0.topics,
+            send: &mut send,
+            close: &mut close,
+            close_behind_topics: &mut behind,
+        };
         (self.0.does)(on, at);
     }
 }
