@@ -38,7 +38,6 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) messages_in: AtomicU64,
     pub(crate) messages_out: AtomicU64,
-    pub(crate) dropped: AtomicU64,
     pub(crate) since: Instant,
     pub(crate) auth: Family<Auth>,
     pub(crate) closes: Family<Ending>,
@@ -121,7 +120,6 @@ impl Counters {
         Self {
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
             since,
             auth: Family::default(),
             closes: Family::default(),
@@ -144,9 +142,8 @@ impl Counters {
     }
 
     pub(crate) fn published(&self, published: Published) {
-        let Published { delivered, queued, dropped, displaced, .. } = published;
+        let Published { delivered, queued, .. } = published;
         self.messages_out.fetch_add(u64::from(delivered + queued), Ordering::Relaxed);
-        self.dropped.fetch_add(u64::from(dropped + displaced), Ordering::Relaxed);
     }
 
     /// Somebody may know a place now that it came back to.
@@ -170,7 +167,6 @@ impl Counters {
         let mut counts = Counts::new();
         counts.one("messages_in", "Messages that came from clients, of any type.", &self.messages_in);
         counts.one("messages_out", "Messages of rooms that subscribers were given.", &self.messages_out);
-        counts.one("messages_dropped", "Messages of rooms that subscribers did not get.", &self.dropped);
         counts.one("publishes", "Messages that were given their place in a room.", &self.publishes);
         let help = "Messages that were allowed and could not be published.";
         counts.family("publishes_refused", help, "reason", &self.publishes_refused);

@@ -486,13 +486,13 @@ impl Core {
 
     pub(crate) fn stats(&self) -> Stats {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counters { messages_in, messages_out, dropped, since, .. } = &*self.counters;
+        let Counters { messages_in, messages_out, since, .. } = &*self.counters;
         Stats {
             total_connections: self.clients.connected(),
             total_rooms: self.topics.listed() as u64,
             messages_in: load(messages_in),
             messages_out: load(messages_out),
-            dropped: load(dropped),
+            dropped: self.topics.losses().messages(),
             uptime_s: self.clock.now().instant.saturating_duration_since(*since).as_secs(),
         }
     }
