@@ -3,7 +3,9 @@
 //! What hyper leaves open is bounded here: how long a head may take, how many may be without one, and what happens when files run
 //! out (catalogue: DS-01 to DS-07, FT-20 to FT-23, FT-40 to FT-44).
 
-use std::{error::Error, fmt, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, error::Error, fmt, future::pending, io, net::SocketAddr, pin::pin, time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use framecast::{CloseCode, driver::Patience};
@@ -19,6 +21,7 @@ use tower_service::Service;
 use tracing::{debug, info, warn};
 
 use super::{Server, guests::Guests, metrics::Refused, tls::Tls};
+use crate::{bridge::BrokerState, hub::Hub};
 
 /// How a server is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Bound {
             tls,
         };
         let result = {
-            let mut accepting = pin!(host.accept_all(&socket, &ending));
+            let mut accepting = pin!(host.run(&socket, &ending));
             let stop = tokio::select! {
                 error = &mut accepting => return error,
                 stop = stop => stop,
@@ -164,6 +167,14 @@ struct Host {
 }
 
 impl Host {
+    /// Accepts, until that fails, and looks after the broker.
+    async fn run(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
+        tokio::select! {
+            failed = self.accept_all(socket, ending) => failed,
+            never = tend_broker(self.server.hub()) => match never {},
+        }
+    }
+
     async fn accept_all(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
         let mut patience = Patience::default();
         loop {
@@ -274,6 +285,26 @@ where
     }
 }
 
+/// Looks after the broker, if there is one, and says when it goes and when it is back.
+async fn tend_broker(hub: &Hub) -> Infallible {
+    let mut was = hub.broker_state();
+    loop {
+        if was.is_none() {
+            return pending().await;
+        }
+        let _ = timeout(hub.broker_within(), hub.tend_broker()).await;
+        let is = hub.broker_state();
+        if is != was {
+            match is {
+                Some(BrokerState::Away) => warn!("the broker is away"),
+                _ => info!("the broker is there"),
+            }
+        }
+        was = is;
+        sleep(TEND_EVERY).await;
+    }
+}
+
 async fn has_begun(ending: &mut watch::Receiver<bool>) {
     // An error would say that nobody is left who waits for it.
     let _ = ending.wait_for(|on| *on).await;
@@ -297,6 +328,8 @@ const BACKLOG: u32 = 1024;
 const GUESTS_MAX: usize = 1024;
 /// A request's head, and what is read at once of its body; the engine holds the same against an upgrade's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How often a broker is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
 /// Whoever has come to its head has this long for it, however late.
 const HEAD_WITHIN_MIN: Duration = Duration::from_secs(1);
 /// Those who were closed last come back within this time, at the earliest one after the other.

@@ -4,5 +4,6 @@ mod support;
 
 mod admin;
 mod bodies;
+mod docs;
 mod http;
 mod metrics;
