@@ -4,7 +4,10 @@ mod bench;
 mod connect;
 mod echo;
 mod failure;
+mod layer;
+mod publish;
 mod relay;
+mod serve;
 mod server;
 mod show;
 
@@ -33,6 +36,10 @@ enum Command {
     /// Send each message to every connection, the sender's too. Who reads too slowly is disconnected (1008); who sends more than can be
     /// given to the others is not read meanwhile, or, on the reactor with several threads, disconnected (1013).
     Relay(server::Options),
+    /// Serve rooms: clients subscribe, publish, and get what they missed. Try it without options, and open the page it names.
+    Serve(Box<serve::Options>),
+    /// Publish a message to a room of a server, or to everybody on it.
+    Publish(publish::Options),
     /// Load a server, check what it says, and tell what it took.
     #[command(subcommand)]
     Bench(bench::Scenario),
@@ -44,9 +51,7 @@ fn main() -> ExitCode {
         Err(error)
             if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            // One line: clap's other ones are advice.
-            let text = error.to_string();
-            eprintln!("framecast: {}", text.lines().next().unwrap_or_default().trim_start_matches("error: "));
+            eprintln!("framecast: {}", layer::summary(&error));
             return ExitCode::from(2);
         }
         Err(error) => error.exit(),
@@ -55,6 +60,8 @@ fn main() -> ExitCode {
         Command::Connect(options) => connect::run(*options),
         Command::Echo(options) => echo::run(options).map_err(failure::Failure::from),
         Command::Relay(options) => relay::run(options).map_err(failure::Failure::from),
+        Command::Serve(options) => serve::run(*options),
+        Command::Publish(options) => publish::run(options),
         Command::Bench(scenario) => bench::run(scenario).map_err(failure::Failure::from),
     };
     match result {

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -20,7 +19,10 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{self, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -91,9 +93,7 @@ impl Options {
         F: Future<Output = io::Result<()>>,
         H: Handler,
     {
-        // One connection takes one file: as many as the system lets us have.
-        let files = getrlimit(Resource::Nofile);
-        let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files });
+        raise_file_limit();
         match self.engine {
             Engine::Tokio => self.serve_tokio(tokio),
             Engine::Reactor => self.serve_reactor(topics, handler),
@@ -121,7 +121,7 @@ impl Options {
                 std::process::exit(1);
             }
         });
-        announce(bound.local_addr())?;
+        announce(&format!("ws://{}/", bound.local_addr()))?;
         Ok(bound.run(handler)?)
     }
 
@@ -130,16 +130,9 @@ impl Options {
         F: Future<Output = io::Result<()>>,
     {
         let listen = Listen::new(Acceptor::new(self.config()?, self.endpoint()?));
-        let runtime = match self.threads {
-            1 => tokio::runtime::Builder::new_current_thread(),
-            _ => tokio::runtime::Builder::new_multi_thread(),
-        }
-        .worker_threads(self.threads.into())
-        .enable_all()
-        .build()?;
-        runtime.block_on(async {
+        runtime(self.threads.into())?.block_on(async {
             let listener = listen.bind(&self.listen).await.map_err(|error| taken(&self.listen, error))?;
-            announce(listener.local_addr()?)?;
+            announce(&format!("ws://{}/", listener.local_addr()?))?;
             Ok(serve(listener).await?)
         })
     }
@@ -185,19 +178,34 @@ pub(crate) fn stopped() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// One connection takes one file: as many as the system lets us have.
+pub(crate) fn raise_file_limit() {
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: files.maximum, ..files });
+}
+
+/// A runtime of so many threads, one or more.
+pub(crate) fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).enable_all().build()
+}
+
 /// The line that scripts wait for.
-fn announce(addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn announce(url: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on ws://{addr}/")
+    writeln!(stdout, "listening on {url}")
         .and_then(|()| stdout.flush())
         .map_err(|error| io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
 }
 
-fn taken(listen: &str, error: io::Error) -> String {
+pub(crate) fn taken(listen: &str, error: io::Error) -> String {
     format!("cannot listen on {listen}: {error}")
 }
 
-fn origin(text: &str) -> std::result::Result<String, String> {
+pub(crate) fn origin(text: &str) -> std::result::Result<String, String> {
     if text != "any" {
         let _ = OriginPolicy::list([text]).map_err(|error| error.to_string())?;
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use framecast::{
     Message,
     broadcast::{Gap, Position, PresenceChange, PresenceKind, Present, Publication, Subscribed},
+    proto::PreparedMessage,
 };
 
 use crate::{
@@ -52,13 +53,18 @@ pub(crate) fn error(id: Option<&Id>, fault: &Fault) -> Message {
 }
 
 /// A wildcard has no place of its own.
-pub(crate) fn subscribed(id: Option<&Id>, room: &str, subscribed: &Subscribed) -> Message {
+pub(crate) fn subscribed(
+    id: Option<&Id>,
+    room: &str,
+    subscribed: &Subscribed,
+    is_recovered: bool,
+) -> Message {
     let json = Json::of_type("subscribed").id(id).text("room", room).number("members", subscribed.members);
     let json = match subscribed.position {
         Some(Position { epoch, offset }) => json.number("epoch", epoch).number("offset", offset),
         None => json,
     };
-    json.bool("recovered", subscribed.recovered.is_some()).message()
+    json.bool("recovered", is_recovered).message()
 }
 
 pub(crate) fn unsubscribed(id: Option<&Id>, room: &str) -> Message {
@@ -117,6 +123,23 @@ impl Posted<'_> {
     }
 }
 
+/// A room's message that has no place yet, with the one that it has now. `None` for whatever else it is.
+pub(crate) fn with_place(text: &str, position: Position) -> Option<Message> {
+    // Our own, whose last field is the time, and a string or `null` before it: what is behind them is no peer's.
+    let (head, ts) = text.rsplit_once(",\"ts\":")?;
+    let is_ours = text.starts_with("{\"type\":\"message\",") && ts.strip_suffix('}')?.parse::<u64>().is_ok();
+    let Position { epoch, offset } = position;
+    let place = format!(",\"epoch\":{epoch},\"offset\":{offset}");
+    (is_ours && !head.ends_with(&place)).then(|| Message::text(format!("{head}{place},\"ts\":{ts}")))
+}
+
+/// A message that a broker has kept, as subscribers are sent it.
+pub(crate) fn placed(publication: &Publication) -> PreparedMessage {
+    let message = publication.message();
+    let placed = message.as_text().and_then(|text| with_place(text, publication.position()));
+    placed.map_or_else(|| message.clone(), PreparedMessage::new)
+}
+
 /// A direct message, by the hub's own id.
 pub(crate) fn direct(
     id: &str,
@@ -156,7 +179,10 @@ pub(crate) fn presence(json: Json, room: &str, present: &[Present]) -> Json {
 
 pub(crate) fn history(json: Json, room: &str, position: Position, messages: &[Arc<Publication>]) -> Json {
     let messages = messages.iter().map(|publication| match publication.message().as_text() {
-        Some(text) => text.to_owned(),
+        Some(text) => match with_place(text, publication.position()).as_ref().and_then(Message::as_text) {
+            Some(placed) => placed.to_owned(),
+            None => text.to_owned(),
+        },
         // Its bytes are no JSON: that it is there, and how long, is all that can be said here.
         None => Json::of_type("binary")
             .text("room", room)

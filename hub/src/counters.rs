@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use framecast::broadcast::{Published, TopicError};
+use framecast::broadcast::{BrokerError, Published, TopicError};
 
 use crate::{
     counts::{Counts, Family, Kind, kinds},
@@ -38,7 +38,6 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) messages_in: AtomicU64,
     pub(crate) messages_out: AtomicU64,
-    pub(crate) dropped: AtomicU64,
     pub(crate) since: Instant,
     pub(crate) auth: Family<Auth>,
     pub(crate) closes: Family<Ending>,
@@ -80,6 +79,10 @@ kinds! {
         TooManyTopics = "too_many_topics",
         Full = "full",
         Other = "other",
+        BrokerAway = "broker_away",
+        BrokerBusy = "broker_busy",
+        BrokerRefused = "broker_refused",
+        BrokerTimedOut = "broker_timed_out",
     }
 }
 
@@ -117,7 +120,6 @@ impl Counters {
         Self {
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
             since,
             auth: Family::default(),
             closes: Family::default(),
@@ -140,9 +142,8 @@ impl Counters {
     }
 
     pub(crate) fn published(&self, published: Published) {
-        let Published { delivered, queued, dropped, displaced, .. } = published;
+        let Published { delivered, queued, .. } = published;
         self.messages_out.fetch_add(u64::from(delivered + queued), Ordering::Relaxed);
-        self.dropped.fetch_add(u64::from(dropped + displaced), Ordering::Relaxed);
     }
 
     /// Somebody may know a place now that it came back to.
@@ -166,7 +167,6 @@ impl Counters {
         let mut counts = Counts::new();
         counts.one("messages_in", "Messages that came from clients, of any type.", &self.messages_in);
         counts.one("messages_out", "Messages of rooms that subscribers were given.", &self.messages_out);
-        counts.one("messages_dropped", "Messages of rooms that subscribers did not get.", &self.dropped);
         counts.one("publishes", "Messages that were given their place in a room.", &self.publishes);
         let help = "Messages that were allowed and could not be published.";
         counts.family("publishes_refused", help, "reason", &self.publishes_refused);
@@ -213,6 +213,17 @@ impl From<TopicError> for Unpublished {
             TopicError::TooManyTopics { .. } => Self::TooManyTopics,
             TopicError::Full => Self::Full,
             _ => Self::Other,
+        }
+    }
+}
+
+impl From<&BrokerError> for Unpublished {
+    fn from(error: &BrokerError) -> Self {
+        match error {
+            BrokerError::Away => Self::BrokerAway,
+            BrokerError::TimedOut => Self::BrokerTimedOut,
+            BrokerError::Topic(error) => (*error).into(),
+            _ => Self::BrokerRefused,
         }
     }
 }

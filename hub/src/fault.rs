@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use framecast::broadcast::{NameError, TopicError};
+use framecast::broadcast::{BrokerError, NameError, TopicError};
 
 /// The `code` of an `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +120,17 @@ impl From<TopicError> for Fault {
                 Self::new(ErrorCode::Unavailable, format!("there are {max} rooms already"))
             }
             error => Self::new(ErrorCode::Unavailable, error.to_string()),
+        }
+    }
+}
+
+impl From<BrokerError> for Fault {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Topic(error) => error.into(),
+            // Its reason is the operator's to see.
+            BrokerError::Refused(_) => Fault::new(ErrorCode::Unavailable, "the broker refused"),
+            error => Fault::new(ErrorCode::Unavailable, error.to_string()),
         }
     }
 }

@@ -8,10 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use framecast::{
-    broadcast::{OverflowPolicy, Position, Published, Publishing, Subscription, TopicError, Topics},
+    broadcast::{
+        Broker, BrokerError, OverflowPolicy, Position, Published, Publishing, Subscription, TopicError,
+        Topics,
+    },
     proto::PreparedMessage,
 };
 use serde::Serialize;
@@ -20,6 +24,7 @@ use serde_json::value::RawValue;
 use crate::{
     addresses::Addresses,
     answer,
+    bridge::{AnyBroker, Bridge, BrokerState},
     clients::Clients,
     clock::Clock,
     connection::{Connection, Line},
@@ -60,6 +65,8 @@ pub struct Hub(pub(crate) Arc<Core>);
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) topics: Topics,
+    /// Where messages get their places, if not here.
+    pub(crate) bridge: Option<Arc<Bridge>>,
     pub(crate) clients: Clients,
     pub(crate) receipts: Receipts,
     pub(crate) counters: Arc<Counters>,
@@ -94,6 +101,7 @@ pub struct HubBuilder {
     hooks: Hooks,
     routes: Vec<(String, String)>,
     addresses: Option<Addresses>,
+    broker: Option<AnyBroker>,
     clock: Clock,
     random: Random,
 }
@@ -204,6 +212,16 @@ impl HubBuilder {
         self
     }
 
+    /// What messages get their place by, are kept by, and come from, so that several processes are one hub. Default: none, and
+    /// this process is one alone. See [`tend_broker`](Hub::tend_broker).
+    ///
+    /// Presence, messages to users and to all, and what is published in the server's name stay in this process; wildcards cannot be
+    /// subscribed to.
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.broker = Some(AnyBroker(broker));
+        self
+    }
+
     /// What time it is. Default: the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -233,8 +251,14 @@ impl HubBuilder {
         }
         let routes = self.routes.iter().map(|(path, room)| Route::new(path, room));
         let routes = routes.collect::<Result<_, _>>().map_err(BuildError::Route)?;
+        let topics = topics(&limits, &clock);
+        let bridge = self.broker.map(|broker| {
+            let node = random.name::<8>("n-");
+            Arc::new(Bridge::new(broker, node, &topics, limits.broker_waiting_bytes_max))
+        });
         Ok(Hub(Arc::new(Core {
-            topics: topics(&limits, &clock),
+            topics,
+            bridge,
             clients: Clients::default(),
             receipts: Receipts::new(&random),
             counters: Arc::new(Counters::new(clock.now().instant)),
@@ -264,6 +288,7 @@ fn topics(limits: &Limits, clock: &Clock) -> Topics {
         .history(limits.history)
         .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))
         .tell_gap(|gap| Some(answer::gap(gap)))
+        .tell_place(|position, message| answer::with_place(message.as_text()?, position))
         .tell_presence(answer::presence_change)
         .clock(move || clock.now().instant)
         .build()
@@ -282,6 +307,7 @@ impl Hub {
             hooks: Hooks::default(),
             routes: Vec::new(),
             addresses: None,
+            broker: None,
             clock: Clock::system(),
             random: Random::system(),
         }
@@ -327,6 +353,24 @@ impl Hub {
         self.0.is_open_by_default
     }
 
+    /// Whether the broker answers; `None` if there is none.
+    pub fn broker_state(&self) -> Option<BrokerState> {
+        self.0.bridge.as_ref().map(|bridge| bridge.state())
+    }
+
+    /// Asks the broker for an answer, so that it is known whether it can be reached, and gives it back the rooms that nobody is in
+    /// any more. A server does so when it starts and then every second or so, each time with a bound of its own. Nothing without
+    /// a broker.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn tend_broker(&self) -> Result<(), BrokerError> {
+        match &self.0.bridge {
+            Some(bridge) => bridge.tend().await,
+            None => Ok(()),
+        }
+    }
+
     /// Whether a path subscribes to something.
     pub fn has_route(&self, path: &str) -> bool {
         self.0.routes.iter().any(|route| route.room(path).is_some())
@@ -345,16 +389,27 @@ impl Hub {
         self.0.publish(&Post::new(room, payload, self.0.clock.now().unix_ms).key(key))
     }
 
-    /// [`publish`](Self::publish), and waits for what came of it: until each loop or worker has tried. It needs no runtime.
+    /// [`publish`](Self::publish), and waits for what came of it: until each loop or worker has tried, or, with a broker, until that has
+    /// it; whom it reaches then is not counted. It needs no runtime, and has no bound of its own: the broker may take its time.
     ///
     /// # Errors
-    /// As [`Topics::publish`].
-    pub async fn publish_counted(&self, post: &Post) -> Result<(Position, Published), TopicError> {
+    /// The broker's, or as [`Topics::publish`] in one.
+    pub async fn publish_counted(&self, post: &Post) -> Result<(Position, Published), BrokerError> {
+        if let Some(bridge) = &self.0.bridge {
+            let position = bridge.publish(post.room(), post.to_publish(None)).await?;
+            one_more(&self.0.counters.publishes);
+            return Ok((position, Published::default()));
+        }
         let publishing = self.0.begin_publish(post)?;
         let position = publishing.position();
         let published = publishing.await;
         self.0.counters.published(published);
         Ok((position, published))
+    }
+
+    /// How long a broker may take.
+    pub(crate) fn broker_within(&self) -> Duration {
+        self.0.limits.broker_within
     }
 
     /// Publishes to every connection whose client is known.
@@ -395,9 +450,9 @@ impl Hub {
         self.0.stats()
     }
 
-    /// [`stats`](Self::stats) as JSON, with the broker's state or none.
-    pub fn stats_json(&self, broker: Option<&str>) -> String {
-        answer::stats(&self.stats(), broker)
+    /// [`stats`](Self::stats) as JSON, with the broker's state if there is one.
+    pub fn stats_json(&self) -> String {
+        answer::stats(&self.stats(), self.broker_state().map(BrokerState::as_str))
     }
 }
 
@@ -424,15 +479,20 @@ impl Core {
         connections.iter().for_each(|connection| connection.send(message));
     }
 
+    /// Its state, for `stats`.
+    pub(crate) fn broker(&self) -> Option<&'static str> {
+        self.bridge.as_ref().map(|bridge| bridge.state().as_str())
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counters { messages_in, messages_out, dropped, since, .. } = &*self.counters;
+        let Counters { messages_in, messages_out, since, .. } = &*self.counters;
         Stats {
             total_connections: self.clients.connected(),
             total_rooms: self.topics.listed() as u64,
             messages_in: load(messages_in),
             messages_out: load(messages_out),
-            dropped: load(dropped),
+            dropped: self.topics.losses().messages(),
             uptime_s: self.clock.now().instant.saturating_duration_since(*since).as_secs(),
         }
     }

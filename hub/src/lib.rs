@@ -12,6 +12,7 @@
 //! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
 //! | `rights`, `token`, `jwt` | who may what |
 //! | `limits`, `meters`, `addresses`, `proxies` | how much, and from where |
+//! | `bridge`, `errand` | the way to a broker, for hubs of several processes |
 //! | `counters`, `counts`, `ending` | what came of it all, in numbers |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
 //! | `server` | WebSocket upgrades, REST, metrics and TLS around it; nothing else here knows of it |
@@ -19,6 +20,7 @@
 mod addresses;
 mod answer;
 mod binary;
+mod bridge;
 mod clients;
 mod clock;
 mod connection;
@@ -27,6 +29,7 @@ mod counts;
 mod dedupe;
 mod ending;
 mod envelope;
+mod errand;
 mod fault;
 mod hooks;
 mod hub;
@@ -48,10 +51,12 @@ mod session;
 mod token;
 
 pub use addresses::{AddressError, Addresses, Admitted};
+pub use bridge::BrokerState;
 pub use clock::{Clock, Now};
 pub use connection::Line;
 pub use counters::Stats;
 pub use counts::{Count, Counts};
+pub use errand::{Errand, Returned};
 pub use fault::{ErrorCode, close};
 pub use hooks::{Context, Denied, Incoming, Params};
 pub use hub::{BuildError, Hub, HubBuilder};

@@ -62,6 +62,13 @@ pub struct Limits {
     pub client_kept: Duration,
     /// Clients that are gone and kept; with more the oldest are forgotten early. Default 100,000.
     pub clients_kept_max: usize,
+    /// With a broker: how long a publish, a subscription or a question of a history may take there, with all that waits before it.
+    /// Default 5 s; then it is `unavailable`.
+    pub broker_within: Duration,
+    /// How many of them a connection may have wait. Default 64; one more is `unavailable`.
+    pub broker_waiting_max: usize,
+    /// Bytes of payload that wait, of all connections together. Default 64 MiB; what is above is `unavailable`.
+    pub broker_waiting_bytes_max: usize,
     /// When a direct message with a receipt is sent again to those who have not acknowledged it. Default 5 s.
     pub receipt_after: Duration,
     /// How often it is sent again. Default 2 times; then the receipt says how many have acknowledged it.
@@ -90,6 +97,9 @@ impl Default for Limits {
             dedupe_ids_max: 16 << 10,
             client_kept: Duration::from_secs(300),
             clients_kept_max: 100_000,
+            broker_within: Duration::from_secs(5),
+            broker_waiting_max: 64,
+            broker_waiting_bytes_max: 64 << 20,
             receipt_after: Duration::from_secs(5),
             receipt_resends: 2,
         }
@@ -131,6 +141,8 @@ mod tests {
             (limits.auth_within, limits.dedupe_window),
             (Duration::from_secs(10), Duration::from_secs(120))
         );
+        assert_eq!((limits.broker_within, limits.broker_waiting_max), (Duration::from_secs(5), 64));
+        assert_eq!(limits.broker_waiting_bytes_max, 64 << 20);
         assert_eq!((limits.receipt_after, limits.receipt_resends), (Duration::from_secs(5), 2));
     }
 }

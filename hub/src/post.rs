@@ -97,20 +97,32 @@ impl Post {
         }
     }
 
+    /// What the rooms are given.
+    pub(crate) fn to_publish(&self, position: Option<Position>) -> Publish {
+        let mut publish = Publish::new(self.message(position));
+        if let Some(key) = &self.key {
+            publish = publish.key(key.clone());
+        }
+        if let Some(member) = &self.except {
+            publish = publish.except(member);
+        }
+        publish
+    }
+
+    /// About as many as it takes while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Binary(Message::Text(text)) => text.len(),
+            Body::Binary(Message::Binary(bytes)) => bytes.len(),
+            Body::Json { payload, .. } => payload.get().len(),
+        }
+    }
+
     /// Publishes it to the subscribers of this process.
     ///
     /// # Errors
     /// As [`Topics::publish`].
     pub fn publish(&self, topics: &Topics) -> Result<Publishing, TopicError> {
-        topics.publish_with(&self.room, |position| {
-            let mut publish = Publish::new(self.message(Some(position)));
-            if let Some(key) = &self.key {
-                publish = publish.key(key.clone());
-            }
-            if let Some(member) = &self.except {
-                publish = publish.except(member);
-            }
-            publish
-        })
+        topics.publish_with(&self.room, |position| self.to_publish(Some(position)))
     }
 }

@@ -149,7 +149,7 @@ impl<'t> Envelope<'t> {
         self.text("token", self.token)?.ok_or_else(|| Fault::bad_request("`token` is missing"))
     }
 
-    fn since(&self) -> Result<Option<Position>, Fault> {
+    pub(crate) fn since(&self) -> Result<Option<Position>, Fault> {
         let since = typed::<SinceField>("since", "{epoch, offset}", self.since)?;
         Ok(since.map(|since| Position { epoch: since.epoch, offset: since.offset }))
     }

@@ -166,7 +166,7 @@ impl Giving<'_> {
     /// Something of this turn: into the outbox, if nothing is before it.
     fn offer(&mut self, given: u32, subscription: u32) {
         if self.waiting.closing || self.waiting.leaves_with.is_some() {
-            return self.tally(given, |tally| tally.dropped += 1);
+            return self.drop_given(given);
         }
         let subscription = match subscription {
             EVERYBODY if self.settings.everybody.every.is_some() => self.everybody(),
@@ -202,7 +202,7 @@ impl Giving<'_> {
             }
             Err(SendError::Closed) => {
                 self.waiting.closing = true;
-                self.tally(given, |tally| tally.dropped += 1);
+                self.drop_given(given);
             }
             Err(_) => {
                 self.fall_behind();
@@ -305,8 +305,10 @@ impl Giving<'_> {
             }
         };
         let waits = lost.is_none();
+        if let Some(gap) = &lost {
+            self.member.count_lost(gap.reason, 1);
+        }
         queue.put_back(entry.number, lost.map_or(entry.what, What::Gap), by);
-        self.member.count_lost(u64::from(!waits));
         waits
     }
 
@@ -328,7 +330,7 @@ impl Giving<'_> {
             // It is the oldest.
             _ => {
                 let what = What::Gap(publication.as_gap(GapReason::Slow));
-                self.member.count_lost(1);
+                self.member.count_lost(GapReason::Slow, 1);
                 self.put_in(subscription, Entry { number, what });
                 false
             }
@@ -372,6 +374,7 @@ impl Giving<'_> {
                 Ok(()) => self.handed.push(Handed::Entry(place, entry)),
                 Err(SendError::Closed) => {
                     self.waiting.closing = true;
+                    self.member.count_closed(u64::from(matches!(entry.what, What::Message(_))));
                     return;
                 }
                 Err(_) => {
@@ -415,7 +418,7 @@ impl Giving<'_> {
     fn wait_as(&mut self, given: u32, subscription: u32, number: u64) {
         if self.waiting.closing {
             // By one that came before it in this turn.
-            return self.tally(given, |tally| tally.dropped += 1);
+            return self.drop_given(given);
         }
         let subscription = if subscription == EVERYBODY { self.everybody() } else { subscription };
         let publication = match self.turn.given[given as usize].publication() {
@@ -439,6 +442,8 @@ impl Giving<'_> {
                 displaced += 1;
             }
         }
+        self.member.count_lost(reason, displaced);
+        let for_room = displaced;
         let len = publication.message.frame_bytes();
         let lost = loop {
             if self.has_room(subscription, len) {
@@ -449,7 +454,10 @@ impl Giving<'_> {
             };
             match policy {
                 OverflowPolicy::Disconnect(code) => {
-                    self.tally(given, |tally| tally.dropped += 1);
+                    self.tally(given, |tally| {
+                        tally.displaced += displaced as u32;
+                        tally.dropped += 1;
+                    });
                     return self.disconnect(code, 1);
                 }
                 OverflowPolicy::DropOldest | OverflowPolicy::Conflate(_)
@@ -468,7 +476,7 @@ impl Giving<'_> {
             false => queue.push(number, publication, by),
         }
         let too_many = has_too_many_gaps(queue);
-        self.member.count_lost(displaced + u64::from(lost));
+        self.member.count_lost(GapReason::Slow, displaced - for_room + u64::from(lost));
         self.tally(given, |tally| {
             tally.displaced += displaced as u32;
             if lost { tally.dropped += 1 } else { tally.queued += 1 }
@@ -491,7 +499,7 @@ impl Giving<'_> {
         if entered.queue.is_none() {
             self.waiting.subscriptions.push(subscription);
         }
-        self.member.count_lost(gap.count());
+        self.member.count_lost(gap.reason, gap.count());
         let queue = entered.queue.get_or_insert_default();
         queue.push_gap(number, gap);
         if has_too_many_gaps(queue) {
@@ -541,15 +549,22 @@ impl Giving<'_> {
     /// Too slow: what waits is dropped, `more` messages with it, and the reason says how much.
     fn disconnect(&mut self, code: CloseCode, more: usize) {
         let messages = self.messages_waiting() + more;
-        self.member.count_lost(messages as u64);
         for place in std::mem::take(&mut self.waiting.subscriptions) {
             if let Some(entered) = self.subscriptions.get_mut(place) {
                 entered.queue = None;
             }
         }
-        self.waiting.closing = true;
+        if std::mem::replace(&mut self.waiting.closing, true) {
+            return self.member.count_closed(messages as u64);
+        }
+        self.member.count_disconnected(messages as u64);
         let reason = format!("too slow: {messages} messages dropped");
         self.outlet.close(code, truncate_reason(&reason));
+    }
+
+    /// Nobody gets it, as the connection is closing.
+    fn drop_given(&mut self, given: u32) {
+        self.member.count_not_given(&mut self.turn.given[given as usize]);
     }
 
     fn tally(&mut self, given: u32, change: impl FnOnce(&mut Published)) {

@@ -198,7 +198,9 @@ impl Queue {
                 self.losses.remove(&delivery.publication().topic);
             }
             // Who comes or goes is told of what is lost from then on, or until then.
-            Command::Subscribe { .. } | Command::Unsubscribe { .. } => self.losses.clear(),
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } | Command::Close { .. } => {
+                self.losses.clear()
+            }
             _ => {}
         }
         false

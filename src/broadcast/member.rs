@@ -11,10 +11,13 @@ use std::{
 
 use super::{
     error::TopicError,
+    gap::GapReason,
     history::Position,
     inbox::{Command, Inbox},
+    losses::Backlog,
     name::{self, Named},
     options::Subscription,
+    shard::Given,
     topics::{Directory, told},
 };
 use crate::proto::CloseFrame;
@@ -189,8 +192,47 @@ impl MemberState {
         self.left.load(Ordering::SeqCst)
     }
 
-    pub(super) fn count_lost(&self, messages: u64) {
+    /// Messages are lost, which it is told.
+    pub(super) fn count_lost(&self, reason: GapReason, messages: u64) {
+        if messages > 0 {
+            self.lost.fetch_add(messages, Ordering::Relaxed);
+            self.directory.counts.lost(reason, messages);
+        }
+    }
+
+    /// Messages that a rate held back are not wanted any more, and it is not told of them.
+    pub(super) fn count_left_out(&self, messages: u64) {
+        self.directory.counts.lost(GapReason::Rate, messages);
+    }
+
+    /// It is disconnected as too slow, and so many messages are lost by that.
+    pub(super) fn count_disconnected(&self, messages: u64) {
         self.lost.fetch_add(messages, Ordering::Relaxed);
+        self.directory.counts.disconnected();
+        self.count_closed(messages);
+    }
+
+    /// Messages are lost as it is closed, or gone.
+    pub(super) fn count_closed(&self, messages: u64) {
+        self.directory.counts.closed(messages);
+    }
+
+    /// Something of this turn is lost as it is closed, or gone; but what a broker lost is that one's.
+    pub(super) fn count_not_given(&self, given: &mut Given) {
+        match given {
+            Given::Lost(gap) => self.directory.counts.lost(gap.reason, gap.count()),
+            Given::Live(_) | Given::Missed(..) => self.count_closed(1),
+        }
+        if let Some(tally) = given.tally() {
+            tally.dropped += 1;
+        }
+    }
+
+    /// What waits for it is not what it was.
+    pub(super) fn count_waiting(&self, before: Backlog, now: Backlog) {
+        if before != now {
+            self.directory.counts.waits(before, now);
+        }
     }
 
     /// Its outbox is empty again.

@@ -51,6 +51,7 @@ mod history;
 mod inbox;
 #[cfg(any(feature = "tokio", feature = "reactor"))]
 mod local;
+mod losses;
 mod member;
 mod name;
 mod options;
@@ -68,6 +69,7 @@ pub use gap::{Gap, GapReason};
 pub use history::{HistoryLimits, Page, Position, Since};
 #[cfg(any(feature = "tokio", feature = "reactor"))]
 pub use local::Local;
+pub use losses::{Backlog, Losses};
 pub use member::{Member, Subscribed};
 pub use name::Named;
 pub use options::{ConflateBy, OverflowPolicy, Subscription};

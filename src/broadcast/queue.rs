@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{
     gap::{Gap, GapReason},
+    losses::Backlog,
     options::{ConflateBy, Terms},
     publication::Publication,
 };
@@ -64,6 +65,11 @@ impl Queue {
     /// Bytes of their frames.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Both.
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog { messages: self.waiting as u64, bytes: self.bytes as u64 }
     }
 
     /// Gaps that wait to be told.

@@ -12,6 +12,7 @@ use super::{
     gap::Gap,
     giving::{Giving, Handed, Outlets},
     inbox::{Command, Inbox},
+    losses::Backlog,
     member::MemberState,
     name::base,
     options::Terms,
@@ -429,15 +430,18 @@ impl<K: 'static> Shard<K> {
         let Self { seats, turn, due, waited, handed, settings, .. } = self;
         let first = turn.take_chain(place);
         let Some(seat) = seats.get_mut(place) else { return };
-        let Seat { member, key, subscriptions, waiting, .. } = seat;
+        let before = seat.backlog();
+        let Seat { member, key, subscriptions, waiting } = seat;
         let is_there = outlets.with(key, |outlet| {
             Giving { member, subscriptions, waiting, outlet, settings, turn, due, waited, handed, now }
                 .give(first);
         });
         if !is_there {
             waiting.closing = true;
-            turn.drop_chain(first);
+            turn.drop_chain(first, member);
         }
+        let now = seat.backlog();
+        seat.member.count_waiting(before, now);
         if !seat.waiting.ended.is_empty() {
             seat.remove_ended();
         }
@@ -472,6 +476,7 @@ impl<K> Shard<K> {
 impl<K> Seat<K> {
     /// It gets nothing more, so that it is not to wait with its Close any longer; who is gone has no need of one.
     fn leave(mut self, outlets: &mut impl Outlets<Key = K>) {
+        self.forsake();
         if let Some(frame) = self.waiting.leaves_with.take()
             && !self.waiting.closing
         {
@@ -481,9 +486,34 @@ impl<K> Seat<K> {
 
     fn remove(&mut self, subscription: u32) {
         self.waiting.subscriptions.retain(|waiting| *waiting != subscription);
-        if let Some(entered) = self.subscriptions.remove(subscription) {
-            self.waiting.rates -= u32::from(entered.terms.every.is_some());
+        let Some(entered) = self.subscriptions.remove(subscription) else { return };
+        self.waiting.rates -= u32::from(entered.terms.every.is_some());
+        let Some(queue) = entered.queue else { return };
+        // If it did not end by itself, its rate alone was in the way.
+        match self.waiting.closing || self.member.has_left() {
+            true => self.member.count_closed(queue.messages() as u64),
+            false => self.member.count_left_out(queue.messages() as u64),
         }
+        self.member.count_waiting(queue.backlog(), Backlog::default());
+    }
+
+    /// What waits for it waits in vain.
+    fn forsake(&mut self) {
+        let waits = self.backlog();
+        self.member.count_closed(waits.messages);
+        self.member.count_waiting(waits, Backlog::default());
+    }
+
+    /// What waits for it.
+    fn backlog(&mut self) -> Backlog {
+        let mut all = Backlog::default();
+        for place in &self.waiting.subscriptions {
+            if let Some(Entered { queue: Some(queue), .. }) = self.subscriptions.get_mut(*place) {
+                let Backlog { messages, bytes } = queue.backlog();
+                all = Backlog { messages: all.messages + messages, bytes: all.bytes + bytes };
+            }
+        }
+        all
     }
 
     /// Forgets the subscriptions that have ended and of which nothing waits any more.
@@ -499,6 +529,7 @@ impl<K> Seat<K> {
 
 impl<K> Drop for Shard<K> {
     fn drop(&mut self) {
+        self.seats.iter_mut().for_each(|(_, seat)| seat.forsake());
         self.shards.detach(&self.inbox);
     }
 }
@@ -577,11 +608,9 @@ impl Turn {
     }
 
     /// Nobody is there to take it.
-    fn drop_chain(&mut self, mut parcel: u32) {
+    fn drop_chain(&mut self, mut parcel: u32, member: &MemberState) {
         while let Some(Parcel { given, next, .. }) = self.parcels.get(parcel as usize).copied() {
-            if let Some(tally) = self.given[given as usize].tally() {
-                tally.dropped += 1;
-            }
+            member.count_not_given(&mut self.given[given as usize]);
             parcel = next;
         }
     }

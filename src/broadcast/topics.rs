@@ -18,13 +18,14 @@ use super::{
     gap::{Gap, GapReason},
     history::{HistoryLimits, Page, Position, Since},
     inbox::{Command, Inbox},
+    losses::{Backlog, Counts, Losses},
     member::{Held, Member, MemberState, Subscribed},
     name::{Named, base, check_topic, presence_of},
     options::{Subscription, Terms},
     presence::{PresenceChange, PresenceKind, Present},
     publication::{Delivery, Publication, Publish, Publishing},
 };
-use crate::proto::Message;
+use crate::proto::{Message, PreparedMessage};
 
 /// Topics, and who has subscribed to them; a clone is a reference count.
 ///
@@ -59,6 +60,8 @@ pub(super) struct Directory {
     /// Those of them that have subscribers; what presence is told by is none.
     listed: AtomicUsize,
     epochs: AtomicU64,
+    /// In a box, apart from what publishers read.
+    pub(super) counts: Box<Counts>,
     /// For a driver that has no loops of its own.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "it is the tokio driver's"))]
     seat: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -67,6 +70,9 @@ pub(super) struct Directory {
 /// How something is told to a client.
 type Tell<T> = Box<dyn Fn(&T) -> Option<Message> + Send + Sync>;
 
+/// How a message is told its place.
+type TellPlace = Box<dyn Fn(Position, &PreparedMessage) -> Option<Message> + Send + Sync>;
+
 pub(super) struct Settings {
     pub(super) subscriptions_max: usize,
     topics_max: usize,
@@ -74,6 +80,7 @@ pub(super) struct Settings {
     pub(super) everybody: Terms,
     tell_gap: Tell<Gap>,
     tell_presence: Tell<PresenceChange>,
+    tell_place: Option<TellPlace>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
     seed: Option<u64>,
 }
@@ -121,6 +128,16 @@ impl TopicsBuilder {
         self
     }
 
+    /// What is sent in place of a message that is [delivered](Topics::deliver), for those that tell their place and could not know it
+    /// when they were published; `None`: the message itself. Default: always itself. It must not wait.
+    pub fn tell_place(
+        mut self,
+        tell: impl Fn(Position, &PreparedMessage) -> Option<Message> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.tell_place = Some(Box::new(tell));
+        self
+    }
+
     /// The clock that ages what is kept. Default [`Instant::now`].
     pub fn clock(mut self, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         self.0.clock = Box::new(clock);
@@ -146,6 +163,7 @@ impl TopicsBuilder {
             topics: AtomicUsize::new(0),
             listed: AtomicUsize::new(0),
             epochs: AtomicU64::new(seed),
+            counts: Box::default(),
             seat: OnceLock::new(),
         }))
     }
@@ -172,6 +190,7 @@ impl Topics {
             everybody: Terms::default(),
             tell_gap: Box::new(|_| None),
             tell_presence: Box::new(|_| None),
+            tell_place: None,
             clock: Box::new(Instant::now),
             seed: None,
         })
@@ -222,8 +241,28 @@ impl Topics {
         message: impl Into<Publish>,
     ) -> Result<Publishing, TopicError> {
         check_topic(topic)?;
-        let publish = message.into();
+        let mut publish = message.into();
+        if let Some(message) = self.0.settings.tell_place(position, &publish.message) {
+            publish.message = message.into();
+        }
         self.0.publish(topic, Some(position), |_| publish, Command::Publish)
+    }
+
+    /// Takes over where a topic is from who gives its messages their places, a [`Broker`](super::Broker) for instance, before it
+    /// delivers any: so that who subscribes is told that place. Nothing if we have been as far already; nobody is told of a gap.
+    ///
+    /// # Errors
+    /// A name that is none; [`TopicError::TooManyTopics`].
+    pub fn place(&self, topic: &str, position: Position) -> Result<(), TopicError> {
+        check_topic(topic)?;
+        let now = (self.0.settings.clock)();
+        let mut stripe = self.0.stripe(topic);
+        let entry = self.0.entered(&mut stripe, topic, now)?;
+        if entry.epoch != position.epoch || entry.last < position.offset {
+            (entry.epoch, entry.last) = (position.epoch, position.offset);
+        }
+        self.0.used(&mut stripe, topic, now);
+        Ok(())
     }
 
     /// Tells a topic's subscribers that messages are lost that somebody else has published: from `from` to `to`, both lost too.
@@ -286,6 +325,16 @@ impl Topics {
         found.sort_unstable();
         found.truncate(limit);
         found
+    }
+
+    /// What subscribers lost since the beginning, and why.
+    pub fn losses(&self) -> Losses {
+        self.0.counts.losses()
+    }
+
+    /// What waits now for subscribers that cannot take it yet.
+    pub fn backlog(&self) -> Backlog {
+        self.0.counts.backlog()
     }
 
     /// Topics that have subscribers by name, as many as [`list`](Self::list) would list without a limit. It is a number that is kept.
@@ -643,6 +692,12 @@ impl Settings {
     /// How a gap is told. It is somebody's code, on a thread that many depend on: a panic in it is nobody else's.
     pub(super) fn tell_gap(&self, gap: &Gap) -> Option<Message> {
         catch_unwind(AssertUnwindSafe(|| (self.tell_gap)(gap))).unwrap_or_default()
+    }
+
+    /// How a place is told. The same.
+    fn tell_place(&self, position: Position, message: &PreparedMessage) -> Option<Message> {
+        let tell = self.tell_place.as_ref()?;
+        catch_unwind(AssertUnwindSafe(|| tell(position, message))).unwrap_or_default()
     }
 
     /// How somebody's coming or going is told. The same: a loop calls it for whoever is gone.

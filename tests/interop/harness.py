@@ -1,4 +1,4 @@
-"""What the checks of tests/interop/run stand on: our echo server as a process, peers as processes, a deadline each.
+"""What the checks of tests/interop/run stand on: our servers as processes, peers as processes, a deadline each.
 
 A check is a function; it fails by raising. Its name is its function's, with dashes. Deadlines are an alarm in the one
 thread there is, so whatever a check waits for, it waits no longer than that.
@@ -21,8 +21,10 @@ PYTHON = [str(INSTALLED / "venv/bin/python"), "-B"]
 NODE_MODULES = INSTALLED / "node/node_modules"
 WSCAT = ["node", str(NODE_MODULES / "wscat/bin/wscat")]
 WEBSOCAT = [str(INSTALLED / "bin/websocat")]
+BROWSER = ["node", str(HERE / "peers/browser.js")]
 # Stand-ins for trying the checks themselves; they take the same options as what they stand for.
 ECHO = shlex.split(os.environ.get("FRAMECAST_ECHO", "")) or [str(TARGET / "release/framecast"), "echo"]
+SERVE = shlex.split(os.environ.get("FRAMECAST_SERVE", "")) or [str(TARGET / "release/framecast"), "serve"]
 CONNECT = shlex.split(os.environ.get("FRAMECAST_CONNECT", "")) or [str(TARGET / "release/framecast"), "connect"]
 ECHO_CLIENT = shlex.split(os.environ.get("FRAMECAST_ECHO_CLIENT", "")) or [str(TARGET / "release/examples/echo_client")]
 
@@ -80,13 +82,13 @@ def read_until(child, pattern):
 
 
 @contextlib.contextmanager
-def listening(command):
+def listening(command, scheme="ws"):
     """A server that prints `listening on ws://HOST:PORT/` first. Yields the process, with `url` and `port` on it."""
     with open(INSTALLED / "server.log", "a", encoding="utf-8") as log:
         print(f"$ {shlex.join(command)}", file=log, flush=True)
         with process(command, stdin=subprocess.DEVNULL, stderr=log) as server:
             first = server.stdout.readline()
-            match = re.fullmatch(r"listening on (ws://127\.0\.0\.1:(\d+)/)\n", first)
+            match = re.fullmatch(rf"listening on ({scheme}://127\.0\.0\.1:(\d+)/)\n", first)
             if not match:
                 raise Failure(f"not a listening line: {first!r}; see {log.name}")
             server.url, server.port = match[1], int(match[2])
@@ -125,13 +127,18 @@ def run_check(check, engine):
     signal.alarm(SECONDS_PER_CHECK)
     try:
         check()
-    except (Failure, OSError, ValueError) as why:
-        print(f"FAIL {name}: {why}", flush=True)
+    except (Failure, OSError, LookupError, ValueError) as why:
+        print(f"FAIL {name}: {shortened(str(why))}", flush=True)
         return False
     finally:
         signal.alarm(0)
     print(f"ok {name} ({time.monotonic() - start:.1f} s)", flush=True)
     return True
+
+
+def shortened(why):
+    """Peers quote messages, which may be of a megabyte."""
+    return why if len(why) <= 500 else f"{why[:400]} … {why[-90:]}"
 
 
 def run_checks(checks):

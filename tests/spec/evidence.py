@@ -88,7 +88,8 @@ def autobahn_results():
 class Evidence:
     def __init__(self):
         self.tests = set(sources())
-        self.interop = {name.replace("_", "-") for name in INTEROP.findall((ROOT / "tests/interop/run").read_text())}
+        interop = "".join((ROOT / "tests/interop" / file).read_text() for file in ("run", "hub.py", "proxy.py"))
+        self.interop = {name.replace("_", "-") for name in INTEROP.findall(interop)}
         self.fuzz = {path.stem for path in (ROOT / "fuzz/fuzz_targets").glob("*.rs")}
         texts = {stage: log(stage) for stage in ("tests", "interop", "fuzz")}
         readers = {"tests": cargo_results, "interop": interop_results, "fuzz": fuzz_results}

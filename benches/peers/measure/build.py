@@ -21,6 +21,7 @@ class Paths:
         self.framecast = self.target / "release" / "framecast"
         self.peers = self.dir / "release" / "framecast-peers"
         self.node = self.dir / "node"
+        self.venv = self.dir / "venv"
         self.logs = self.dir / "logs"
         self.results = self.dir / "results.jsonl"
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -33,12 +34,15 @@ class Paths:
         return found[0]
 
 
-def build(paths, scripts):
-    """`scripts`: whether Node.js and bun are needed."""
+def build(paths, scripts, python=False, peers=True):
+    """`scripts`: whether Node.js and bun are needed, `python`: FastAPI, `peers`: our package of other libraries."""
     _cargo(paths.target, "-p", "framecast-cli", "--bin", "framecast")
-    _cargo(paths.dir, "--manifest-path", HERE / "Cargo.toml")
+    if peers:
+        _cargo(paths.dir, "--manifest-path", HERE / "Cargo.toml")
     if scripts:
         _install_node(paths.node)
+    if python:
+        _install_python(paths.venv)
 
 
 def _cargo(target, *what):
@@ -50,9 +54,9 @@ def _install_node(node):
     if not shutil.which("npm"):
         raise SystemExit("Node.js and npm are missing; install them, or leave node-ws and bun out with --servers")
     files = [HERE / name for name in ("package.json", "package-lock.json", ".npmrc")]
-    stamp, wanted = node / "stamp", hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print("installing ws and bun (100 MB, once)", file=sys.stderr)
+    stamp, wanted = node / "stamp", _sum(files)
+    if not _is_stamped(stamp, wanted):
+        print("installing ws, socket.io and bun (100 MB, once)", file=sys.stderr)
         shutil.rmtree(node, ignore_errors=True)
         node.mkdir(parents=True)
         for file in files:
@@ -62,6 +66,25 @@ def _install_node(node):
     # Beside the modules that they import.
     for script in (HERE / "js").glob("*.mjs"):
         shutil.copy(script, node)
+
+
+def _install_python(venv):
+    requirements = HERE / "requirements.txt"
+    stamp, wanted = venv / "stamp", _sum([requirements])
+    if not _is_stamped(stamp, wanted):
+        print("installing FastAPI and uvicorn (60 MB, once)", file=sys.stderr)
+        shutil.rmtree(venv, ignore_errors=True)
+        _must([sys.executable, "-m", "venv", venv])
+        _must([venv / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", requirements])
+        stamp.write_text(wanted)
+
+
+def _sum(files):
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _is_stamped(stamp, wanted):
+    return stamp.exists() and stamp.read_text() == wanted
 
 
 def _must(command, **options):

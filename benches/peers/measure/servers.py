@@ -5,6 +5,8 @@ import select
 import subprocess
 from dataclasses import dataclass
 
+from .build import HERE
+
 ECHO, HANDSHAKE, IDLE = ["echo"], ["handshake"], ["idle"]
 ALL = ECHO + HANDSHAKE + IDLE
 DEFLATE = ["deflate"]  # and nothing else: a server of its own
@@ -15,7 +17,7 @@ RELAY, RELAY_DEFLATE = ["relay"], ["relay-deflate"]
 class Server:
     name: str
     scenarios: list  # that it takes part in
-    kind: str = "rust"  # or `framecast`, `node`, `bun`: what starts it
+    kind: str = "rust"  # or `framecast`, `hub`, `node`, `bun`, `python`: what starts it
 
     @property
     def is_floor(self):
@@ -44,6 +46,10 @@ class Server:
                 program = "node" if self.kind == "node" else paths.bun()
                 script = self.name.removesuffix("-deflate") + ".mjs"
                 return [program, paths.node / script, *(["deflate"] if self.compresses else [])]
+            case "hub":
+                return [paths.framecast, "serve", "--listen", "127.0.0.1:0"]
+            case "python":
+                return [paths.venv / "bin" / "python", HERE / "python" / f"{self.name.replace('-', '_')}.py"]
             case _:
                 return [paths.peers, self.name]
 
@@ -88,6 +94,13 @@ SERVERS = [
     Server("bun-relay-deflate", RELAY_DEFLATE, "bun"),
 ]
 
+# Who has rooms, and how the load speaks to it: see measure/rooms.py.
+ROOMS = [
+    Server("framecast-serve", ["hub", "ws"], "hub"),
+    Server("socketio-rooms", ["socketio", "socket.io/?EIO=4&transport=websocket"], "node"),
+    Server("fastapi-rooms", ["plain", "ws/{room}"], "python"),
+]
+
 
 class Failed(Exception):
     """A turn that came to nothing, and why."""
@@ -113,7 +126,7 @@ class Running:
         # The line is written at once, so that what is readable is all of it.
         ready, _, _ = select.select([self.process.stdout], [], [], 20)
         line = self.process.stdout.readline().decode().strip() if ready else ""
-        if not line.startswith("listening on ws://127.0.0.1:"):
+        if not line.startswith(("listening on ws://127.0.0.1:", "listening on http://127.0.0.1:")):
             raise Failed(f"{self.name} did not say where it listens; its words are in {self.log}")
         return int(line.rsplit(":", 1)[1].rstrip("/"))
 

@@ -42,6 +42,8 @@ def _versions():
     locked = re.findall(r'^name = "(.*)"\nversion = "(.*)"$', (HERE / "Cargo.lock").read_text(), re.MULTILINE)
     versions = {name: version for name, version in locked if name in CRATES}
     versions |= json.loads((HERE / "package.json").read_text())["dependencies"]
+    versions |= dict(re.findall(r"^(fastapi|uvicorn|uvloop|websockets)==(.*)$", (HERE / "requirements.txt").read_text(), re.MULTILINE))
+    versions["python"] = platform.python_version()
     versions["rustc"] = _said("rustc", "--version").split()[1]
     versions["node"] = _said("node", "--version").lstrip("v")
     return versions

@@ -22,11 +22,13 @@ use super::payload::Payloads;
 /// What the connections share.
 pub(super) struct Tools {
     pub(super) buffer: Vec<u8>,
-    payloads: Payloads,
-    payload: Vec<u8>,
+    pub(super) payloads: Payloads,
+    pub(super) payload: Vec<u8>,
+    /// A payload and what a server of rooms wants around it.
+    pub(super) message: Vec<u8>,
     config: Arc<Config>,
-    inbound: Inbound,
-    outbound: Outbound,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
     masks: Masks,
 }
 
@@ -56,6 +58,7 @@ impl Tools {
             buffer: vec![0; BUFFER_BYTES],
             payloads,
             payload: Vec::new(),
+            message: Vec::new(),
             config: Arc::new(config),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
@@ -415,7 +418,7 @@ impl Raw {
     }
 }
 
-fn write_websocket(
+pub(super) fn write_websocket(
     socket: &mut TcpStream,
     connection: &mut Connection,
     now: Instant,

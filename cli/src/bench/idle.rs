@@ -41,13 +41,17 @@ pub(super) fn greet(load: &mut Load, stop: &Stop, progress: &mut Progress) -> Re
     Ok(echoed as u64)
 }
 
-/// Waits until the server does nothing to speak of; whether it came to that in time.
-pub(super) fn wait_until_quiet(load: &mut Load, watch: &mut Watch, stop: &Stop) -> Result<bool, Failure> {
+/// Waits until the server does nothing to speak of, while `serve` answers it; whether it came to that in time.
+pub(super) fn wait_until_quiet(
+    serve: &mut dyn FnMut(Duration) -> Result<(), Failure>,
+    watch: &mut Watch,
+    stop: &Stop,
+) -> Result<bool, Failure> {
     let began = Instant::now();
     let (mut before, _) = watch.sample()?;
     let mut since = began;
     while began.elapsed() < NOISE_MAX && !stop.is_set() {
-        load.serve(TICK)?;
+        serve(TICK)?;
         let passed = since.elapsed();
         if passed >= QUIET {
             let (used, _) = watch.sample()?;

@@ -263,11 +263,11 @@ pub(super) fn allow_files(connections: u32) -> Result<(), Failure> {
 /// What the system is to keep for a connection that never reads.
 const STALLED_BYTES: usize = 4 << 10;
 /// What a relay is given to do for its newest connection whatever it does for one.
-const JOINS_WITHIN: Duration = Duration::from_millis(100);
+pub(super) const JOINS_WITHIN: Duration = Duration::from_millis(100);
 /// The connection of a relay that sends.
 pub(super) const PUBLISHER: usize = 0;
 /// Connections on their way up at once: fewer than the shortest listen queues hold.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 /// Standard streams, epoll, and what looks at `/proc`.
 const FILES_OF_OURS: u64 = 16;
 /// How often the clock, the signals and the bar are looked at.

@@ -1,7 +1,7 @@
 //! `framecast bench`: loads a server, checks what it says, and tells what it took.
 //!
 //! One thread and one epoll (`load`) serve all connections (`client`, or `opening` until they are open). The scenarios say
-//! who sends what when: `closed`, `open`, `idle`, `handshake`, `relay`. A `meter` counts, `process` looks at the server from outside,
+//! who sends what when: `closed`, `open`, `idle`, `handshake`, `relay`, and `rooms`, with connections of its own. A `meter` counts, `process` looks at the server from outside,
 //! `report` tells.
 
 mod client;
@@ -19,6 +19,7 @@ mod process;
 mod progress;
 mod relay;
 mod report;
+mod rooms;
 mod schedule;
 mod target;
 
@@ -42,6 +43,7 @@ pub(crate) fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Idle(options) => idle(&options),
         Scenario::Handshake(options) => handshake(&options),
         Scenario::Relay(options) => relay(&options),
+        Scenario::Rooms(options) => rooms::run(&options),
     }
 }
 
@@ -96,7 +98,8 @@ fn idle(options: &options::Idle) -> Result<(), Failure> {
     let open_seconds = began.elapsed().as_secs_f64();
     let quiet = match watch.server {
         Some(_) => {
-            Some(idle::wait_until_quiet(&mut load, &mut watch, &stop).map_err(|why| watch.blame(why))?)
+            let mut serve = |at_most| load.serve(at_most).map(drop);
+            Some(idle::wait_until_quiet(&mut serve, &mut watch, &stop).map_err(|why| watch.blame(why))?)
         }
         None => None,
     };

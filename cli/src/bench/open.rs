@@ -173,16 +173,16 @@ impl<'l> Open<'l> {
             }
         }
         let late_us_max = self.late_max.as_secs_f64() * 1e6;
-        let (copies, late) = (self.copies, self.late);
-        Ok((meter.finish(now, watch)?, OpenLoop { scheduled, copies, unanswered, late, late_us_max }))
+        let (expected, late) = (scheduled * self.copies, self.late);
+        Ok((meter.finish(now, watch)?, OpenLoop { scheduled, expected, unanswered, late, late_us_max }))
     }
 }
 
 /// The shortest time worth sleeping for.
-const SLEEP_MIN: Duration = Duration::from_millis(1);
+pub(super) const SLEEP_MIN: Duration = Duration::from_millis(1);
 /// From here on it is told that the load was late.
-const LATE: Duration = Duration::from_millis(1);
+pub(super) const LATE: Duration = Duration::from_millis(1);
 /// For what is in flight when a signal ends the measurement.
-const AFTER_STOP: Duration = Duration::from_secs(1);
+pub(super) const AFTER_STOP: Duration = Duration::from_secs(1);
 /// For what is in flight at the end, besides as long again as was measured.
-const AFTER_END: Duration = Duration::from_secs(5);
+pub(super) const AFTER_END: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use framecast::{Deflate, proto::DeflateTermsError};
 
-use super::{failure::Failure, target::Target};
+use super::{failure::Failure, rooms::Dialect, target::Target};
 use crate::server;
 
 /// The scenarios.
@@ -19,6 +19,8 @@ pub(crate) enum Scenario {
     Handshake(Handshake),
     /// Publish on one connection of a server that sends each message to all, and check and time each delivery.
     Relay(Relay),
+    /// Join rooms, publish in them at a fixed rate, and check and time each delivery.
+    Rooms(Rooms),
 }
 
 #[derive(Args)]
@@ -129,6 +131,29 @@ pub(crate) struct Relay {
     /// close them. The system itself keeps some 100 KB for each, or more, before the server sees it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(super) stalled: u32,
+}
+
+#[derive(Args)]
+#[command(mut_arg("connections", |arg| arg.default_value("1000").help("Connections open at once, each in one room, by turns")))]
+#[command(mut_arg("url", |arg| arg.help("The server: ws://HOST:PORT/PATH, where {room} stands for the name of the connection's room")))]
+#[command(mut_arg("raw", |arg| arg.hide(true)))]
+pub(crate) struct Rooms {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Rooms that the connections are in.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) rooms: u32,
+    /// How the server is spoken to.
+    #[arg(long, value_enum, default_value = "hub")]
+    pub(super) dialect: Dialect,
+    /// Payload of a message, in bytes: JSON, all ASCII.
+    #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(28..=32 << 10))]
+    pub(super) size: u32,
+    /// Messages a second over all connections, each at its time whatever the server does.
+    #[arg(long, value_name = "N", value_parser = rate, default_value = "1000")]
+    pub(super) rate: f64,
+    #[command(flatten)]
+    pub(super) span: Span,
 }
 
 /// Each message by itself, as a server's default has it: then what is measured is the server, not what we ask of it.

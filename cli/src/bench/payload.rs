@@ -61,6 +61,17 @@ impl Payloads {
         into.extend_from_slice(tail);
     }
 
+    /// Of text of 20 bytes and more: which connection it says that it is from, and which message there, both as far as 24 bits
+    /// tell.
+    #[inline]
+    pub(super) fn stamp(&self, payload: &[u8]) -> Option<(u32, u64)> {
+        let mut stamp = 0;
+        for (at, digit) in payload.get(6..18)?.iter().enumerate() {
+            stamp |= u64::from(char::from(*digit).to_digit(16)?) << (4 * at);
+        }
+        Some(((stamp >> 24) as u32, stamp & 0xff_ffff))
+    }
+
     /// Whether `piece` is what message `number` of `connection` has from byte `at` on; the caller sees to the length.
     #[inline]
     pub(super) fn matches(&self, connection: u32, number: u64, at: usize, piece: &[u8]) -> bool {

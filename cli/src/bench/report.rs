@@ -34,6 +34,7 @@ pub(super) enum Figures {
     Idle(Idle),
     Handshake(Handshake),
     Relay(Relay),
+    Rooms(Rooms),
 }
 
 #[derive(Serialize)]
@@ -61,9 +62,9 @@ pub(super) struct Echo {
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct OpenLoop {
     pub(super) scheduled: u64,
-    /// How often each was to come back.
+    /// How many were to come back of these.
     #[serde(skip)]
-    pub(super) copies: u64,
+    pub(super) expected: u64,
     /// Messages that never came back; their age is in the latencies.
     pub(super) unanswered: u64,
     /// Messages that this program itself was more than a millisecond late with.
@@ -111,6 +112,25 @@ pub(super) struct Relay {
     pub(super) load: Own,
 }
 
+#[derive(Serialize)]
+pub(super) struct Rooms {
+    pub(super) rooms: u32,
+    pub(super) dialect: &'static str,
+    pub(super) size: u32,
+    pub(super) rate: f64,
+    pub(super) join_seconds: f64,
+    pub(super) quiet: Option<bool>,
+    pub(super) seconds: f64,
+    pub(super) deliveries: u64,
+    /// Of the messages that were scheduled: what is not among the deliveries did not come.
+    pub(super) expected: u64,
+    pub(super) deliveries_per_second: f64,
+    pub(super) payload_bytes_per_second: f64,
+    pub(super) latency_us: Latency,
+    pub(super) open_loop: OpenLoop,
+    pub(super) load: Own,
+}
+
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Latency {
     pub(super) p50: f64,
@@ -139,6 +159,9 @@ pub(super) struct Server {
     pub(super) cpu_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rss_bytes_before: Option<u64>,
+    /// When all were in their rooms, and nothing had been published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rss_bytes_joined: Option<u64>,
     pub(super) rss_bytes: u64,
     /// The most since it began.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,6 +258,20 @@ impl std::fmt::Display for Report {
                 row(f, "latency", relay.latency_us.to_string())?;
                 tell_more(f, relay.reply_bytes, relay.open_loop)?;
             }
+            Figures::Rooms(rooms) => {
+                row(f, "joined", format!("in {:.2} s", rooms.join_seconds))?;
+                if rooms.quiet == Some(false) {
+                    row(f, "note", "the server was not quiet when its memory was looked at".to_owned())?;
+                }
+                let (count, expected) =
+                    (thousands(rooms.deliveries as f64), thousands(rooms.expected as f64));
+                row(f, "deliveries", format!("{count} of {expected} in {:.2} s", rooms.seconds))?;
+                let rate = thousands(rooms.deliveries_per_second);
+                let bytes = bytes(rooms.payload_bytes_per_second);
+                row(f, "rate", format!("{rate} /s, {bytes} /s of payload"))?;
+                row(f, "latency", rooms.latency_us.to_string())?;
+                tell_more(f, None, Some(rooms.open_loop))?;
+            }
         }
         if let Some(server) = &self.server {
             row(f, &format!("server {}", server.pid), server.to_string())?;
@@ -242,7 +279,8 @@ impl std::fmt::Display for Report {
         match &self.figures {
             Figures::Echo(Echo { load, .. })
             | Figures::Handshake(Handshake { load, .. })
-            | Figures::Relay(Relay { load, .. }) => {
+            | Figures::Relay(Relay { load, .. })
+            | Figures::Rooms(Rooms { load, .. }) => {
                 row(f, "load", format!("{:.0} % of a core", load.cpu_share * 100.0))
             }
             Figures::Idle(_) => Ok(()),
@@ -275,6 +313,12 @@ impl Report {
                     let _ = write!(shape, "; stalled besides: {stalled}");
                 }
             }
+            Figures::Rooms(Rooms { rooms, dialect, size, rate, .. }) => {
+                let _ = write!(
+                    shape,
+                    " in {rooms} rooms ({dialect}), {rate} messages a second in all, {size} B text"
+                );
+            }
             Figures::Handshake(_) => {}
         }
         shape
@@ -285,7 +329,7 @@ impl OpenLoop {
     fn tell(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         row(f, "", "counted from the time that each message was due".to_owned())?;
         if self.unanswered > 0 {
-            let scheduled = thousands((self.scheduled * self.copies) as f64);
+            let scheduled = thousands(self.expected as f64);
             let unanswered = thousands(self.unanswered as f64);
             row(f, "note", format!("{unanswered} of {scheduled} messages did not come back in time"))?;
         }
@@ -331,7 +375,11 @@ impl std::fmt::Display for Server {
             write!(f, ", {} at most", bytes(peak as f64))?;
         }
         if let (Some(before), Some(each)) = (self.rss_bytes_before, self.rss_bytes_per_connection) {
-            write!(f, ", {} before: {each:.0} B a connection", bytes(before as f64))?;
+            write!(f, ", {} before", bytes(before as f64))?;
+            if let Some(joined) = self.rss_bytes_joined {
+                write!(f, ", {} joined", bytes(joined as f64))?;
+            }
+            write!(f, ": {each:.0} B a connection")?;
         }
         Ok(())
     }

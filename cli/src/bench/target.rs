@@ -44,6 +44,13 @@ impl Target {
         };
         Ok(Self { url: text.to_owned(), address, request: ClientRequest::new(url), raw })
     }
+
+    /// The same server, with the name of a room put in where the URL says so.
+    pub(super) fn for_room(&self, name: &str) -> Result<Self, Failure> {
+        let url = Url::parse(&self.url.replace(ROOM, name))
+            .map_err(|error| Failure::Usage(format!("{}: {error}", self.url)))?;
+        Ok(Self { url: self.url.clone(), request: ClientRequest::new(url), ..*self })
+    }
 }
 
 /// A name such as `localhost` has several addresses, and a server mostly listens on one.
@@ -59,3 +66,5 @@ fn first_that_listens(addresses: &[SocketAddr]) -> std::io::Result<SocketAddr> {
 }
 
 const PROBE: Duration = Duration::from_secs(5);
+/// What stands in a URL for the name of a room.
+const ROOM: &str = "{room}";

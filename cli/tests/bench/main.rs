@@ -5,4 +5,5 @@
 mod broken;
 mod figures;
 mod relay;
+mod rooms;
 mod support;

@@ -92,7 +92,7 @@ fn spoiling(spoil: impl Fn(&mut Peer, Vec<Vec<u8>>) + Send + Sync + 'static) -> 
             let own = peer.stream.peer_addr().unwrap();
             let mut others = peers.iter().filter(|other| other.peer_addr().is_ok_and(|addr| addr != own));
             let Some(other) = others.next() else { return };
-            spoil(&mut Peer { stream: other.try_clone().unwrap() }, batch);
+            spoil(&mut Peer { stream: other.try_clone().unwrap(), path: String::new() }, batch);
         }
     })
 }

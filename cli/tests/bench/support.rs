@@ -107,6 +107,8 @@ pub(crate) fn server(serve: impl Fn(Peer) + Send + Sync + 'static) -> String {
 /// One client, message by message.
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
+    /// Of its request.
+    pub(crate) path: String,
 }
 
 impl Peer {
@@ -118,7 +120,7 @@ impl Peer {
             stream.read_exact(&mut byte).ok()?;
             if let Some((request, _)) = handshake.receive(&byte).expect("a request in order") {
                 stream.write_all(&request.accept().encode()).ok()?;
-                return Some(Self { stream });
+                return Some(Self { path: request.path().to_owned(), stream });
             }
         }
     }

@@ -17,6 +17,7 @@ use tracing::{debug, error};
 
 use crate::{
     addresses::Admitted,
+    errand::{Errand, Returned},
     rpc::RpcError,
     session::{Action, Call, Session, Ticket},
 };
@@ -40,9 +41,9 @@ pub(super) fn serve(
 }
 
 async fn run(session: &mut Session, out: &mut Vec<Action>, ws: &mut WebSocket) {
-    let mut calls = Calls::default();
+    let mut work = Work::default();
     loop {
-        match perform(session, out, ws, &mut calls) {
+        match perform(session, out, ws, &mut work) {
             Next::Receive => {}
             Next::Sent(sent) => match sent.await {
                 Ok(()) => continue,
@@ -59,7 +60,10 @@ async fn run(session: &mut Session, out: &mut Vec<Action>, ws: &mut WebSocket) {
                 Some(message) => session.receive(&message, out),
                 None => break,
             },
-            (ticket, result) = calls.next() => session.answer(ticket, result, out),
+            done = work.next() => match done {
+                Done::Answered(ticket, result) => session.answer(ticket, result, out),
+                Done::Returned(returned) => session.returned(returned, out),
+            },
             () = until(session.poll_timeout()) => session.handle_timeout(out),
         }
     }
@@ -77,12 +81,7 @@ enum Next<'w> {
 type Boxed<'w, T> = Pin<Box<dyn Future<Output = T> + Send + 'w>>;
 
 /// Does what the session says, as far as nothing has to be waited for; the rest stays in `out`.
-fn perform<'w>(
-    session: &mut Session,
-    out: &mut Vec<Action>,
-    ws: &'w WebSocket,
-    calls: &mut Calls,
-) -> Next<'w> {
+fn perform<'w>(session: &mut Session, out: &mut Vec<Action>, ws: &'w WebSocket, work: &mut Work) -> Next<'w> {
     while !out.is_empty() {
         let mut actions = std::mem::take(out).into_iter();
         while let Some(action) = actions.next() {
@@ -100,7 +99,8 @@ fn perform<'w>(
                 }
                 Action::Subscribe(subscribe) => session.subscribe(subscribe, out),
                 Action::Publish(post) => session.publish(post, out),
-                Action::Call(call) => calls.begin(call),
+                Action::Call(call) => work.call(call),
+                Action::Errand(errand) => work.run(errand),
                 Action::Close(code, reason) => {
                     debug!(code = code.0, reason, "closing a connection");
                     // An error says that it is closing already.
@@ -122,29 +122,45 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Calls of the application's methods that are under way, each in a task; they end with the connection.
+/// What is under way beside the connection, calls of the application's methods and questions to a broker, each in a task; they end
+/// with it.
 #[derive(Default)]
-struct Calls(Option<Box<Running>>);
+struct Work(Option<Box<Running>>);
 
 #[derive(Default)]
 struct Running {
-    tasks: JoinSet<Result<String, RpcError>>,
-    /// By their tasks, as one that panics cannot say whose it was.
+    tasks: JoinSet<Finished>,
+    /// By their tasks, as a call that panics cannot say whose it was.
     tickets: HashMap<Id, Ticket>,
 }
 
-impl Calls {
-    fn begin(&mut self, Call { ticket, answer }: Call) {
+enum Finished {
+    Call(Result<String, RpcError>),
+    Errand(Returned),
+}
+
+enum Done {
+    Answered(Ticket, Result<String, RpcError>),
+    Returned(Returned),
+}
+
+impl Work {
+    fn call(&mut self, Call { ticket, answer }: Call) {
         let Running { tasks, tickets } = &mut **self.0.get_or_insert_default();
-        tickets.insert(tasks.spawn(answer).id(), ticket);
+        tickets.insert(tasks.spawn(async { Finished::Call(answer.await) }).id(), ticket);
     }
 
-    /// The next one that is answered. Cancel safe.
-    async fn next(&mut self) -> (Ticket, Result<String, RpcError>) {
+    fn run(&mut self, errand: Errand) {
+        self.0.get_or_insert_default().tasks.spawn(async { Finished::Errand(errand.await) });
+    }
+
+    /// The next one that is done. Cancel safe.
+    async fn next(&mut self) -> Done {
         loop {
             let Some(Running { tasks, tickets }) = self.0.as_deref_mut() else { return pending().await };
             let (id, result) = match tasks.join_next_with_id().await {
-                Some(Ok(answered)) => answered,
+                Some(Ok((_, Finished::Errand(returned)))) => return Done::Returned(returned),
+                Some(Ok((id, Finished::Call(result)))) => (id, result),
                 Some(Err(failed)) => {
                     error!(panicked = failed.is_panic(), "a method has failed");
                     (failed.id(), Err(RpcError::new(RpcError::INTERNAL, "internal error")))
@@ -155,7 +171,7 @@ impl Calls {
                 }
             };
             if let Some(ticket) = tickets.remove(&id) {
-                return (ticket, result);
+                return Done::Answered(ticket, result);
             }
         }
     }

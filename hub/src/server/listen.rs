@@ -3,7 +3,9 @@
 //! What hyper leaves open is bounded here: how long a head may take, how many may be without one, and what happens when files run
 //! out (catalogue: DS-01 to DS-07, FT-20 to FT-23, FT-40 to FT-44).
 
-use std::{error::Error, fmt, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, error::Error, fmt, future::pending, io, net::SocketAddr, pin::pin, time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use framecast::{CloseCode, driver::Patience};
@@ -13,12 +15,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
+    task::yield_now,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tower_service::Service;
 use tracing::{debug, info, warn};
 
 use super::{Server, guests::Guests, metrics::Refused, tls::Tls};
+use crate::{bridge::BrokerState, hub::Hub};
 
 /// How a server is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +117,7 @@ impl Bound {
             tls,
         };
         let result = {
-            let mut accepting = pin!(host.accept_all(&socket, &ending));
+            let mut accepting = pin!(host.run(&socket, &ending));
             let stop = tokio::select! {
                 error = &mut accepting => return error,
                 stop = stop => stop,
@@ -164,6 +168,14 @@ struct Host {
 }
 
 impl Host {
+    /// Accepts, until that fails, and looks after the broker.
+    async fn run(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
+        tokio::select! {
+            failed = self.accept_all(socket, ending) => failed,
+            never = tend_broker(self.server.hub()) => match never {},
+        }
+    }
+
     async fn accept_all(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
         let mut patience = Patience::default();
         loop {
@@ -175,6 +187,11 @@ impl Host {
                         self.server.0.metrics.refused(Refused::Crowded);
                     }
                     guest.run(self.connection(stream, peer, ending.subscribe()));
+                    // A crowd that comes at once waits in the backlog, and not here, where the oldest would have to go although it has
+                    // said all that it has to say.
+                    if self.guests.len() > GUESTS_AT_ONCE {
+                        yield_now().await;
+                    }
                 }
                 Err(error) => {
                     self.server.0.metrics.refused(Refused::Accept);
@@ -274,6 +291,26 @@ where
     }
 }
 
+/// Looks after the broker, if there is one, and says when it goes and when it is back.
+async fn tend_broker(hub: &Hub) -> Infallible {
+    let mut was = hub.broker_state();
+    loop {
+        if was.is_none() {
+            return pending().await;
+        }
+        let _ = timeout(hub.broker_within(), hub.tend_broker()).await;
+        let is = hub.broker_state();
+        if is != was {
+            match is {
+                Some(BrokerState::Away) => warn!("the broker is away"),
+                _ => info!("the broker is there"),
+            }
+        }
+        was = is;
+        sleep(TEND_EVERY).await;
+    }
+}
+
 async fn has_begun(ending: &mut watch::Receiver<bool>) {
     // An error would say that nobody is left who waits for it.
     let _ = ending.wait_for(|on| *on).await;
@@ -295,8 +332,12 @@ impl Error for ServeError {}
 const BACKLOG: u32 = 1024;
 /// Connections that speak HTTP, at once.
 const GUESTS_MAX: usize = 1024;
+/// Those who are accepted without a look at who is there already.
+const GUESTS_AT_ONCE: usize = 32;
 /// A request's head, and what is read at once of its body; the engine holds the same against an upgrade's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How often a broker is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
 /// Whoever has come to its head has this long for it, however late.
 const HEAD_WITHIN_MIN: Duration = Duration::from_secs(1);
 /// Those who were closed last come back within this time, at the earliest one after the other.

@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Server;
+use super::{Server, process::Process};
 use crate::{
     addresses::AddressError,
     counts::{Count, Counts},
@@ -103,8 +103,10 @@ impl Metrics {
 
 /// `GET /metrics`.
 pub(super) async fn show(State(server): State<Server>) -> impl IntoResponse {
-    let mut registry = Registry::with_prefix("framecast");
-    registry.register_collector(Box::new(Scrape(server)));
+    let mut registry = Registry::default();
+    registry.sub_registry_with_prefix("framecast").register_collector(Box::new(Scrape(server)));
+    // Of an old name, which dashboards know.
+    registry.sub_registry_with_prefix("process").register_collector(Box::new(OfProcess));
     let mut page = String::new();
     // A string takes everything.
     let _ = text::encode(&mut page, &registry);
@@ -123,12 +125,38 @@ impl Collector for Scrape {
         page.gauge("connections", "Connections whose client is known", stats.total_connections)?;
         page.gauge("rooms", "Rooms that somebody has subscribed to by name", stats.total_rooms)?;
         page.counts(&hub.counts())?;
+        let (losses, backlog) = (hub.topics().losses(), hub.topics().backlog());
+        let reasons = [
+            ("broker", losses.broker),
+            ("closed", losses.closed),
+            ("rate", losses.rate),
+            ("slow", losses.slow),
+        ];
+        page.family("messages_dropped", "Messages of rooms that subscribers did not get", "reason", reasons)?;
+        page.counter("subscribers_cut", "Subscribers that were closed as too slow", losses.disconnected)?;
+        page.gauge("backlog_messages", "Messages that wait for subscribers", backlog.messages)?;
+        page.gauge("backlog_bytes", "Bytes of these, for each subscriber anew", backlog.bytes)?;
         page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
         page.counter("upgrades", "Requests that became WebSocket connections", load(&metrics.upgraded))?;
         let refused = Refused::ALL.iter().zip(&metrics.refused);
         let refused = refused.map(|(why, count)| (why.as_str(), load(count)));
         page.family("refused", "Connections and requests that were refused", "reason", refused)?;
         page.gauge("draining", "1 while the server stops", u64::from(self.0.is_draining()))
+    }
+}
+
+#[derive(Debug)]
+struct OfProcess;
+
+impl Collector for OfProcess {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(process) = Process::read() else { return Ok(()) };
+        let mut page = Page(&mut encoder);
+        page.gauge("resident_memory_bytes", "Resident memory size in bytes", process.resident_bytes)?;
+        page.gauge("open_fds", "Number of open file descriptors", process.open_files)?;
+        let help = "Total user and system CPU time spent in seconds";
+        let seconds = page.0.encode_descriptor("cpu_seconds", help, None, MetricType::Counter)?;
+        ConstCounter::new(process.cpu_seconds).encode(seconds)
     }
 }
 

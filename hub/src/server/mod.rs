@@ -15,6 +15,7 @@ mod listen;
 mod metrics;
 mod page;
 mod peer;
+mod process;
 mod rest;
 mod tls;
 mod upgrade;

@@ -4,6 +4,7 @@ use axum::{extract::State, response::Html};
 use http::{HeaderName, StatusCode, header};
 
 use super::Server;
+use crate::bridge::BrokerState;
 
 pub(super) async fn index() -> ([(HeaderName, &'static str); 3], Html<&'static str>) {
     let headers = [
@@ -19,9 +20,10 @@ pub(super) async fn health() -> &'static str {
 }
 
 pub(super) async fn ready(State(server): State<Server>) -> (StatusCode, &'static str) {
-    match server.is_draining() {
-        false => (StatusCode::OK, "ready\n"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    match (server.is_draining(), server.hub().broker_state()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (false, Some(BrokerState::Away)) => (StatusCode::SERVICE_UNAVAILABLE, "the broker is away\n"),
+        (false, _) => (StatusCode::OK, "ready\n"),
     }
 }
 

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use framecast::broadcast::{Named, TopicError};
+use framecast::broadcast::{BrokerError, Named, TopicError};
 use http::{StatusCode, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -52,7 +52,7 @@ async fn rooms(State(server): State<Server>, Query(page): Query<Page>) -> Respon
 }
 
 async fn stats(State(server): State<Server>) -> Response {
-    json(StatusCode::OK, server.0.hub.stats_json(None))
+    json(StatusCode::OK, server.0.hub.stats_json())
 }
 
 /// To every connection.
@@ -84,7 +84,8 @@ async fn publish(
     let payload = payload(&server, request).await?;
     let hub = &server.0.hub;
     let post = Post::new(room.as_str(), payload, hub.clock().now().unix_ms).key(key.as_deref());
-    let (position, published) = hub.publish_counted(&post).await?;
+    let published = timeout(hub.broker_within(), hub.publish_counted(&post)).await;
+    let (position, published) = published.unwrap_or(Err(BrokerError::TimedOut)).map_err(Fault::from)?;
     let sent = Json::object()
         .text("status", "sent")
         .text("room", &room)

@@ -114,7 +114,7 @@ impl Session {
                     id: None,
                     room: room.into(),
                     subscription: super::rooms::default_subscription(),
-                    came_back: false,
+                    since: None,
                 })),
                 Err(fault) => {
                     core.counters.joins_refused.add(fault.code);
@@ -182,6 +182,7 @@ impl Session {
         let lost: Vec<Arc<str>> = open.member.subscriptions();
         for room in lost.into_iter().filter(|room| !open.rights.subscribe.cover(room)) {
             open.member.unsubscribe(&room);
+            self.lane.iter_mut().for_each(|lane| lane.leave(&room));
             out.push(Action::Send(answer::unsubscribed(None, &room)));
         }
         Ok(())

@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Action, Call, Reply, ReplyTo, Session, rooms::Publication};
+use super::{Action, Call, Reply, ReplyTo, Session};
+use super::{
+    lane::{HistoryTo, Work},
+    rooms::{Publication, history_json},
+};
 use crate::{
     answer,
     counters::Called,
@@ -130,7 +134,7 @@ impl Session {
                 let limit = limit.unwrap_or(ROOMS_PAGE_MAX).min(ROOMS_PAGE_MAX);
                 Ok(Begun::Done(answer::rooms(&self.core.topics.list(&prefix, &after, limit))))
             }
-            "stats" => Ok(Begun::Done(answer::stats(&self.core.stats(), None))),
+            "stats" => Ok(Begun::Done(answer::stats(&self.core.stats(), self.core.broker()))),
             "presence" => {
                 let envelope = envelope(params)?;
                 Ok(Begun::Done(self.presence_of(&envelope.room()?, Json::object())?.end()))
@@ -138,7 +142,15 @@ impl Session {
             "history" => {
                 let envelope = envelope(params)?;
                 let (room, span) = (envelope.room()?, envelope.span(self.core.limits.history_page_max)?);
-                Ok(Begun::Done(self.history_of(&room, span, Json::object())?.end()))
+                self.may_subscribe(&room)?;
+                if self.lane.is_some() {
+                    let ticket = self.calls.begin(request.id.clone(), batch);
+                    let to = HistoryTo::Caller(ticket);
+                    self.enqueue(Work::History { to, room: room.into(), span }, out);
+                    return Ok(Begun::Waits);
+                }
+                let page = self.core.topics.history(&room, span.since, span.limit);
+                Ok(Begun::Done(history_json(&room, &page)?(Json::object()).end()))
             }
             "publish" => self.publish_call(&envelope(params)?, request, batch, out),
             name => self.application_call(name, request, batch, out),

@@ -10,6 +10,7 @@
 mod auth;
 mod calls;
 mod direct;
+mod lane;
 mod rooms;
 
 use std::{
@@ -22,7 +23,7 @@ use std::{
 
 use framecast::{
     CloseCode, Message,
-    broadcast::{Member, Subscription},
+    broadcast::{Member, Position, Subscription},
 };
 
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     dedupe::{Digest, Seen},
     ending::Ending,
     envelope::{self, Envelope, Malformed, Text},
+    errand::Errand,
     fault::{ErrorCode, Fault},
     hooks::{Answering, Context},
     hub::Core,
@@ -70,12 +72,15 @@ pub struct Visitor {
 pub enum Action {
     /// Send this to the connection; wait for room, so that who does not read is not read from either.
     Send(Message),
-    /// Subscribe: [`Session::subscribe`], with a broker once the room is subscribed to there.
+    /// Subscribe: [`Session::subscribe`].
     Subscribe(Subscribe),
-    /// Publish: [`Session::publish`], or by a broker and then [`Session::published`].
+    /// Publish: [`Session::publish`].
     Publish(Post),
     /// Await the answer, beside everything else, then [`Session::answer`].
     Call(Call),
+    /// With a broker: await this, beside everything else, then [`Session::returned`]. A session has one of them at a time, and gives
+    /// up what takes too long.
+    Errand(Errand),
     /// Close the connection. Nothing follows.
     Close(CloseCode, String),
 }
@@ -86,8 +91,8 @@ pub struct Subscribe {
     id: Option<Id>,
     room: Box<str>,
     subscription: Subscription,
-    /// It wants what it missed.
-    came_back: bool,
+    /// It wants what it missed since then.
+    since: Option<Position>,
 }
 
 /// A call of one of the application's methods.
@@ -126,6 +131,8 @@ pub struct Session {
     meters: Meters,
     state: State,
     calls: Calls,
+    /// What waits for the broker, if there is one.
+    lane: Option<Box<lane::Lane>>,
     /// The receipts that are due, the next one first.
     receipts: VecDeque<(Instant, u64)>,
 }
@@ -163,6 +170,7 @@ impl Session {
     ) -> Self {
         let mut session = Self {
             meters: Meters::new(&core.limits, &core.clock),
+            lane: core.bridge.as_ref().map(|bridge| Box::new(lane::Lane::new(bridge))),
             core,
             connection,
             state: State::Over,
@@ -198,7 +206,8 @@ impl Session {
             State::Over => return None,
         };
         let receipt = self.receipts.front().map(|(at, _)| *at);
-        own.into_iter().chain(receipt).min()
+        let broker = self.lane.as_ref().and_then(|lane| lane.timeout());
+        own.into_iter().chain(receipt).chain(broker).min()
     }
 
     /// Takes note that time has passed.
@@ -215,6 +224,7 @@ impl Session {
             }
             _ => {}
         }
+        self.time_out(now, out);
         while let Some((at, number)) = self.receipts.front().copied()
             && at <= now
         {
@@ -246,6 +256,7 @@ impl Session {
     /// The connection has ended. Dropping the session does it too.
     pub fn end(&mut self) {
         self.connection.ends();
+        self.lane = None;
         let state = mem::replace(&mut self.state, State::Over);
         self.core.receipts.forget(self.receipts.drain(..).map(|(_, number)| number));
         let State::Open(open) = state else { return };

@@ -1,11 +1,13 @@
 //! Rooms: who may come in, what is sent to them, who is there, and what was.
 
+use framecast::proto::PreparedMessage;
 use framecast::{
     Message,
-    broadcast::{OverflowPolicy, Position, Subscription, TopicError},
+    broadcast::{Named, OverflowPolicy, Page, Position, Subscribed, Subscription, TopicError},
 };
 use serde_json::value::RawValue;
 
+use super::lane::{HistoryTo, Work};
 use super::{Action, Reply, ReplyTo, Session, Subscribe};
 use crate::{
     answer, binary,
@@ -17,7 +19,7 @@ use crate::{
     id::Id,
     json::Json,
     post::Post,
-    request::{Span, check_payload_len},
+    request::check_payload_len,
 };
 
 /// What is published to a room, once it is allowed.
@@ -39,25 +41,48 @@ impl Session {
         let (room, named) = envelope.room_or_pattern()?;
         let subscription = envelope.subscription(named)?;
         self.may_subscribe(&room)?;
-        let came_back = envelope.since.is_some();
-        out.push(Action::Subscribe(Subscribe {
-            id: id.cloned(),
-            room: room.into(),
-            subscription,
-            came_back,
-        }));
+        let since = if named == Named::Topic { envelope.since()? } else { None };
+        out.push(Action::Subscribe(Subscribe { id: id.cloned(), room: room.into(), subscription, since }));
         Ok(())
     }
 
-    /// Does what [`Action::Subscribe`] asks for. The answer leaves by the line, before the first message of the room.
+    /// Does what [`Action::Subscribe`] asks for, with a broker once the room is subscribed to there. The answer leaves by the line,
+    /// before the first message of the room.
     pub fn subscribe(&mut self, subscribe: Subscribe, out: &mut Vec<Action>) {
-        let Ok(open) = self.known() else { return };
-        let Subscribe { id, room, subscription, came_back } = subscribe;
+        if self.lane.is_none() {
+            self.subscribe_by(subscribe, None, |_| None, out);
+        } else if Named::of(&subscribe.room) == Ok(Named::Pattern) {
+            let fault = Fault::new(ErrorCode::Unavailable, "no wildcards with a broker");
+            self.core.counters.joins_refused.add(fault.code);
+            self.refuse(subscribe.id.as_ref(), fault, out);
+        } else {
+            self.enqueue(Work::Subscribe(Box::new(subscribe)), out);
+        }
+    }
+
+    /// Enters a room here; whether that was done. `recovered` are messages that come before those after `since`, which is
+    /// another place than the client's then.
+    pub(super) fn subscribe_by(
+        &mut self,
+        subscribe: Subscribe,
+        since: Option<Position>,
+        recovered: impl FnOnce(&Subscribed) -> Option<Vec<PreparedMessage>>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Ok(open) = self.known() else { return false };
+        let Subscribe { id, room, mut subscription, since: asked } = subscribe;
+        if let Some(since) = since {
+            subscription = subscription.since(since);
+        }
         let identity = answer::identity(open.context.user_id(), open.context.client_id());
         let subscribed = open.member.subscribe_with(&room, subscription.identity(identity), |subscribed| {
-            self.core.counters.joined(came_back, subscribed.recovered.is_some());
-            self.connection.send(&answer::subscribed(id.as_ref(), &room, subscribed).into());
+            let first = recovered(subscribed);
+            let is_recovered = if since.is_some() { first.is_some() } else { subscribed.recovered.is_some() };
+            self.core.counters.joined(asked.is_some(), is_recovered);
+            self.connection.send(&answer::subscribed(id.as_ref(), &room, subscribed, is_recovered).into());
+            first.into_iter().flatten().for_each(|message| self.connection.send(&message));
         });
+        let is_in = subscribed.is_ok();
         if let Err(error) = subscribed
             && error != TopicError::Closed
         {
@@ -65,20 +90,35 @@ impl Session {
             self.core.counters.joins_refused.add(fault.code);
             self.refuse(id.as_ref(), fault, out);
         }
+        is_in
     }
 
     pub(super) fn unsubscribe(
-        &self,
+        &mut self,
         envelope: &Envelope<'_>,
         id: Option<&Id>,
         out: &mut Vec<Action>,
     ) -> Result<(), Fault> {
-        let open = self.known()?;
+        self.known()?;
         let (room, _) = envelope.room_or_pattern()?;
-        if !open.member.unsubscribe(&room) {
+        if self.lane.is_some() {
+            self.enqueue(Work::Unsubscribe { id: id.cloned(), room: room.into() }, out);
+            return Ok(());
+        }
+        self.unsubscribe_now(&room, id, out)
+    }
+
+    pub(super) fn unsubscribe_now(
+        &mut self,
+        room: &str,
+        id: Option<&Id>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Fault> {
+        if !self.known()?.member.unsubscribe(room) {
             return Err(Fault::new(ErrorCode::NotSubscribed, "not subscribed to this room"));
         }
-        out.push(Action::Send(answer::unsubscribed(id, &room)));
+        self.lane.iter_mut().for_each(|lane| lane.leave(room));
+        out.push(Action::Send(answer::unsubscribed(id, room)));
         Ok(())
     }
 
@@ -126,8 +166,11 @@ impl Session {
         Ok(())
     }
 
-    /// Does what [`Action::Publish`] asks for, to the subscribers of this process.
+    /// Does what [`Action::Publish`] asks for: to the subscribers of this process, or by the broker.
     pub fn publish(&mut self, mut post: Post, out: &mut Vec<Action>) {
+        if self.lane.is_some() {
+            return self.enqueue(Work::Publish(Box::new(post)), out);
+        }
         let reply = post.take_reply();
         let published = self.core.publish(&post);
         self.published(reply, published, out);
@@ -140,25 +183,34 @@ impl Session {
         published: Result<Position, TopicError>,
         out: &mut Vec<Action>,
     ) {
+        self.settled(reply, published.map_err(Fault::from), out);
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        reply: Reply,
+        published: Result<Position, Fault>,
+        out: &mut Vec<Action>,
+    ) {
         let Ok(open) = self.known() else { return };
         match (reply.0, published) {
             (ReplyTo::Sender { id, digest }, Ok(Position { offset, .. })) => {
                 self.seen(open).settle(digest, Outcome::Published(offset));
                 out.push(Action::Send(answer::ack_of_message(&id, offset)));
             }
-            (ReplyTo::Sender { id, digest }, Err(error)) => {
+            (ReplyTo::Sender { id, digest }, Err(fault)) => {
                 self.seen(open).forget(digest);
-                self.refuse(Some(&id), error.into(), out);
+                self.refuse(Some(&id), fault, out);
             }
             (ReplyTo::Caller(ticket), Ok(Position { epoch, offset })) => {
                 let result = Json::object().number("epoch", epoch).number("offset", offset).end();
                 self.answer_as(Called::Ok, ticket, Ok(result), out);
             }
-            (ReplyTo::Caller(ticket), Err(error)) => {
-                self.answer_as(Called::Refused, ticket, Err(Fault::from(error).into()), out);
+            (ReplyTo::Caller(ticket), Err(fault)) => {
+                self.answer_as(Called::Refused, ticket, Err(fault.into()), out);
             }
             (ReplyTo::Nobody, Ok(_)) => {}
-            (ReplyTo::Nobody, Err(error)) => self.refuse(None, error.into(), out),
+            (ReplyTo::Nobody, Err(fault)) => self.refuse(None, fault, out),
         }
     }
 
@@ -180,25 +232,21 @@ impl Session {
     }
 
     pub(super) fn history(
-        &self,
+        &mut self,
         envelope: &Envelope<'_>,
         id: Option<&Id>,
         out: &mut Vec<Action>,
     ) -> Result<(), Fault> {
         let (room, span) = (envelope.room()?, envelope.span(self.core.limits.history_page_max)?);
-        let json = self.history_of(&room, span, Json::of_type("history").id(id))?;
-        out.push(Action::Send(json.message()));
-        Ok(())
-    }
-
-    pub(super) fn history_of(&self, room: &str, span: Span, json: Json) -> Result<Json, Fault> {
-        self.may_subscribe(room)?;
-        let page = self.core.topics.history(room, span.since, span.limit);
-        if !page.complete {
-            let message = "the room's history does not reach back so far";
-            return Err(Fault::new(ErrorCode::HistoryGone, message));
+        self.may_subscribe(&room)?;
+        if self.lane.is_some() {
+            let to = HistoryTo::Client(id.cloned());
+            self.enqueue(Work::History { to, room: room.into(), span }, out);
+            return Ok(());
         }
-        Ok(answer::history(json, room, page.position, &page.messages))
+        let page = self.core.topics.history(&room, span.since, span.limit);
+        out.push(Action::Send(history_json(&room, &page)?(Json::of_type("history").id(id)).message()));
+        Ok(())
     }
 
     /// Whether it may subscribe to a room, or to every room of a wildcard.
@@ -235,6 +283,20 @@ impl Session {
         match &self.core.hooks.message {
             Some(hook) => hook(&open.context, incoming).map_err(|denied| Fault::forbidden(denied.0)),
             None => Ok(()),
+        }
+    }
+}
+
+/// A page of a room's history, to be written behind what an object has already.
+pub(super) fn history_json<'p>(
+    room: &'p str,
+    page: &'p Page,
+) -> Result<impl FnOnce(Json) -> Json + use<'p>, Fault> {
+    match page.complete {
+        true => Ok(move |json| answer::history(json, room, page.position, &page.messages)),
+        false => {
+            let message = "the room's history does not reach back so far";
+            Err(Fault::new(ErrorCode::HistoryGone, message))
         }
     }
 }

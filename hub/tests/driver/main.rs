@@ -65,6 +65,8 @@ async fn perform(
                     let answers = answers.clone();
                     calls.spawn(async move { drop(answers.send((call.ticket, call.answer.await))) });
                 }
+                // There is no broker.
+                Action::Errand(_) => {}
                 Action::Close(code, reason) => {
                     // An error says that it is closing already.
                     let _ = ws.sender().close(code, &reason);

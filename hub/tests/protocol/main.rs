@@ -2,6 +2,7 @@
 
 mod auth;
 mod binary;
+mod broker;
 mod calls;
 mod clients;
 mod counts;

@@ -13,7 +13,7 @@ use std::{
 
 use framecast::{Message, broadcast::Local};
 use framecast_hub::{
-    Action, Call, Clock, Hub, HubBuilder, JwtKey, Now, Random, Secret, Session, Tokens, Visitor,
+    Action, Call, Clock, Errand, Hub, HubBuilder, JwtKey, Now, Random, Secret, Session, Tokens, Visitor,
 };
 
 /// When the world begins.
@@ -97,7 +97,13 @@ impl World {
     pub(crate) fn visit_by(&self, visitor: Visitor, local: Local) -> Peer<'_> {
         let (local, mut out) = (Arc::new(local), Vec::new());
         let session = self.hub.open(visitor, local.clone(), &mut out);
-        let peer = Peer { world: self, local, session: RefCell::new(session), calls: RefCell::default() };
+        let peer = Peer {
+            world: self,
+            local,
+            session: RefCell::new(session),
+            calls: RefCell::default(),
+            errands: RefCell::default(),
+        };
         peer.perform(out);
         peer
     }
@@ -109,6 +115,7 @@ pub(crate) struct Peer<'w> {
     pub(crate) local: Arc<Local>,
     pub(crate) session: RefCell<Session>,
     calls: RefCell<Vec<Call>>,
+    errands: RefCell<Vec<Errand>>,
 }
 
 impl Peer<'_> {
@@ -134,11 +141,34 @@ impl Peer<'_> {
                     Action::Subscribe(subscribe) => session.subscribe(subscribe, &mut out),
                     Action::Publish(post) => session.publish(post, &mut out),
                     Action::Call(call) => self.calls.borrow_mut().push(call),
+                    Action::Errand(errand) => self.errands.borrow_mut().push(errand),
                     Action::Close(code, reason) => self.local.close(code, &reason),
                 }
             }
             self.work();
+            self.asks_the_broker();
         }
+    }
+
+    /// Looks whether the broker has answered.
+    pub(crate) fn asks_the_broker(&self) -> &Self {
+        let errands = std::mem::take(&mut *self.errands.borrow_mut());
+        for mut errand in errands {
+            let mut context = Context::from_waker(Waker::noop());
+            let Poll::Ready(returned) = pin!(&mut errand).poll(&mut context) else {
+                self.errands.borrow_mut().push(errand);
+                continue;
+            };
+            let mut out = Vec::new();
+            self.session.borrow_mut().returned(returned, &mut out);
+            self.perform(out);
+        }
+        self
+    }
+
+    /// How many questions to the broker the server awaits.
+    pub(crate) fn errands(&self) -> usize {
+        self.errands.borrow().len()
     }
 
     /// Lets the calls that are under way come to their ends, the last one first.

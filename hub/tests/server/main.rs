@@ -5,6 +5,7 @@ mod support;
 
 mod admin;
 mod bodies;
+mod docs;
 mod faults;
 mod http;
 mod methods;

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use crate::support::*;
 
 /// Each family is described before its samples, each sample is of the family before it, and the page has its end.
-fn parse(page: &str) -> HashMap<String, u64> {
+fn parse(page: &str) -> HashMap<String, f64> {
     let lines: Vec<_> = page.strip_suffix("# EOF\n").expect("it has an end").lines().collect();
     let (mut family, mut kind) = ("", "");
     let mut samples = HashMap::new();
     for line in lines {
         if let Some(help) = line.strip_prefix("# HELP ") {
             (family, _) = help.split_once(' ').expect("there is a text");
-            assert!(family.starts_with("framecast_"), "{line}");
+            assert!(family.starts_with("framecast_") || family.starts_with("process_"), "{line}");
         } else if let Some(of_type) = line.strip_prefix("# TYPE ") {
             let (name, of_kind) = of_type.split_once(' ').expect("there is a type");
             assert_eq!(name, family, "{line}");
@@ -48,7 +48,9 @@ async fn metrics_are_openmetrics_and_their_counts_move() {
     assert_eq!((page.status, page.header("content-type")), (200, kind));
     let before = parse(&page.body);
     assert!(
-        before.iter().all(|(name, value)| *value == 0 || name == "framecast_uptime_seconds"),
+        before.iter().all(|(name, value)| {
+            *value == 0.0 || name == "framecast_uptime_seconds" || name.starts_with("process_")
+        }),
         "{before:?}"
     );
 
@@ -67,7 +69,7 @@ async fn metrics_are_openmetrics_and_their_counts_move() {
         ("framecast_rooms", 2),
         ("framecast_messages_in_total", 3),
         ("framecast_messages_out_total", 1),
-        ("framecast_messages_dropped_total", 0),
+        ("framecast_messages_dropped_total{reason=\"slow\"}", 0),
         ("framecast_upgrades_total", 2),
         ("framecast_refused_total{reason=\"admin\"}", 1),
         ("framecast_refused_total{reason=\"handshake\"}", 1),
@@ -75,7 +77,7 @@ async fn metrics_are_openmetrics_and_their_counts_move() {
         ("framecast_refused_total{reason=\"full\"}", 0),
         ("framecast_draining", 0),
     ] {
-        assert_eq!(after.get(name), Some(&wanted), "{name}");
+        assert_eq!(after.get(name), Some(&f64::from(wanted)), "{name}");
     }
     assert!(before.keys().all(|name| after.contains_key(name)) && before.len() == after.len());
     drop(bob);

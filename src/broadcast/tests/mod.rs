@@ -3,6 +3,7 @@
 mod broker;
 mod directory;
 mod inboxes;
+mod losses;
 mod model;
 mod policies;
 mod presence;

@@ -5,10 +5,10 @@ use std::{collections::HashMap, time::Duration};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use super::simulation::{Got, Sim, say};
+use super::simulation::{Got, Sim, Socket, say};
 use crate::{
-    broadcast::{ConflateBy, OverflowPolicy, Position, Publish, Publishing, Subscription},
-    proto::CloseCode,
+    broadcast::{Backlog, ConflateBy, OverflowPolicy, Position, Publish, Publishing, Subscription},
+    proto::{CloseCode, CloseFrame},
 };
 
 const TOPICS: [&str; 4] = ["a", "b:x", "b:y", "c:x:y"];
@@ -20,6 +20,7 @@ const PATTERNS: [(&str, [bool; 4]); 4] = [
     ("*:x:>", [false, false, false, true]),
 ];
 const EVERYBODY: &str = "";
+const RESTARTS: &str = "retry_after_ms=1234";
 
 const MEMBERS: usize = 6;
 /// It has one subscription, with a wildcard.
@@ -40,6 +41,7 @@ enum Op {
     Stall { member: usize },
     SendOwn { member: usize },
     Ping { member: usize },
+    SendAway { member: usize },
     BreakOff { member: usize },
     Work { shard: usize, members: usize },
     Advance { millis: u64 },
@@ -91,6 +93,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => member().prop_map(|member| Op::Stall { member }),
         4 => member().prop_map(|member| Op::SendOwn { member }),
         4 => member().prop_map(|member| Op::Ping { member }),
+        1 => member().prop_map(|member| Op::SendAway { member }),
         1 => member().prop_map(|member| Op::BreakOff { member }),
         20 => (0_usize..2, prop_oneof![1_usize..4, Just(usize::MAX)])
             .prop_map(|(shard, members)| Op::Work { shard, members }),
@@ -115,6 +118,12 @@ struct Expected {
     own: Vec<String>,
     pings: usize,
     left: bool,
+    /// It is to be closed behind what it is owed by now.
+    goes: bool,
+    /// What was for it after that, which is lost.
+    late: u64,
+    /// Subscriptions that have ended and of which something may wait still, and whether they had rates.
+    ended: HashMap<&'static str, bool>,
     /// Something was dropped that is not told.
     cut: bool,
 }
@@ -127,6 +136,10 @@ impl Expected {
     }
 
     fn owe(&mut self, topic: &'static str, offset: u64) {
+        if self.goes {
+            self.late += 1;
+            return;
+        }
         let owed = self.owed.entry(topic).or_default();
         match owed.last_mut() {
             Some(last) if !last.cut => last.offsets.push(offset),
@@ -140,6 +153,8 @@ struct World {
     expected: Vec<Expected>,
     publishings: Vec<(Publishing, u32)>,
     everybody: u64,
+    /// By what is upstream of us, for all that were to get it.
+    lost_before: u64,
     bounds: (usize, usize),
 }
 
@@ -155,7 +170,14 @@ impl World {
         }
         sim.socket(WRITTEN_BY_OTHERS).others_write = true;
         let expected = (0..MEMBERS).map(|_| Expected::default()).collect();
-        Self { sim, expected, publishings: Vec::new(), everybody: 0, bounds: (messages_max, bytes_max) }
+        Self {
+            sim,
+            expected,
+            publishings: Vec::new(),
+            everybody: 0,
+            lost_before: 0,
+            bounds: (messages_max, bytes_max),
+        }
     }
 
     fn obey(&mut self, op: Op) {
@@ -197,6 +219,7 @@ impl World {
                 sim.topics.lost(topic, from, offset + messages).expect("a name");
                 for member in expected.iter_mut().filter(|member| member.wants(topic)) {
                     (1..=messages).for_each(|more| member.owe(topic, offset + more));
+                    self.lost_before += messages;
                 }
             }
             Op::Subscribe { member, topic, wish } => {
@@ -226,8 +249,11 @@ impl World {
                     sim.drain();
                 }
                 assert!(sim.members[member].unsubscribe(topic));
-                let Expected { names, owed, cut, .. } = &mut expected[member];
-                names.remove(topic);
+                let Expected { names, owed, cut, ended, .. } = &mut expected[member];
+                let wish = names.remove(topic).filter(|_| !drained);
+                if let Some(wish) = wish {
+                    *ended.entry(topic).or_default() |= wish.every_millis.is_some();
+                }
                 *cut |= !drained;
                 if let Some(last) = owed.get_mut(topic).and_then(|owed| owed.last_mut()) {
                     last.cut |= !drained;
@@ -245,6 +271,11 @@ impl World {
             Op::Ping { member } => {
                 sim.ping(member);
                 expected[member].pings += 1;
+            }
+            Op::SendAway { member } => {
+                let frame = CloseFrame::new(CloseCode::RESTART, RESTARTS).expect("it may be sent");
+                assert_eq!(sim.members[member].close(frame), !expected[member].left);
+                expected[member].goes = true;
             }
             Op::BreakOff { member } => {
                 sim.break_off(member);
@@ -265,13 +296,16 @@ impl World {
     /// connection; or it is one message. Where something waits for its rate alone, and not for the socket, others do not wait for
     /// it, so that the one that is being written comes on top.
     fn check_bounds(&mut self, shard: usize) {
+        self.check_backlog();
         for number in (shard..MEMBERS).step_by(2).filter(|number| *number != WRITTEN_BY_OTHERS) {
-            let Expected { names, patterns, .. } = &self.expected[number];
-            let with_rates = names.values().chain(patterns.values()).any(|wish| wish.every_millis.is_some());
+            let Expected { names, patterns, ended, .. } = &self.expected[number];
+            let has_rates = names.values().chain(patterns.values()).any(|wish| wish.every_millis.is_some());
+            let with_rates = has_rates || ended.values().any(|had_rates| *had_rates);
             let (mut messages, mut bytes) = if with_rates { (0, 0) } else { self.sim.outbox(number) };
             for (name, of_one, bytes_of_one, _) in self.sim.waiting(number) {
-                let Expected { names, patterns, .. } = &self.expected[number];
-                if let Some(wish) = names.get(&*name).or(patterns.get(&*name)) {
+                let Expected { names, patterns, ended, .. } = &self.expected[number];
+                let wish = names.get(&*name).or(patterns.get(&*name));
+                if let Some(wish) = wish.filter(|_| !ended.contains_key(&*name)) {
                     let max = wish.messages_max.unwrap_or(usize::MAX);
                     assert!(of_one <= max, "{number} has {of_one} of {name}, which is above {max}");
                     let max = wish.bytes_max.unwrap_or(usize::MAX);
@@ -288,6 +322,17 @@ impl World {
         }
     }
 
+    /// What is counted to wait does.
+    fn check_backlog(&mut self) {
+        let (mut messages, mut bytes) = (0, 0);
+        for number in 0..MEMBERS {
+            for (_, of_one, bytes_of_one, _) in self.sim.waiting(number) {
+                (messages, bytes) = (messages + of_one as u64, bytes + bytes_of_one as u64);
+            }
+        }
+        assert_eq!(self.sim.topics.backlog(), Backlog { messages, bytes });
+    }
+
     fn end(mut self) {
         self.sim.drain();
         (0..2).for_each(|shard| self.check_bounds(shard));
@@ -295,14 +340,38 @@ impl World {
             let published = publishing.published().expect("all have counted");
             assert_eq!(published.subscribers(), *subscribers, "{publishing:?}: {published:?}");
         }
+        self.check_losses();
         for number in 0..MEMBERS {
             self.check_member(number);
         }
     }
 
+    /// What is owed to all came to them, those that were closed or broke off with them, or is counted as lost, once.
+    fn check_losses(&self) {
+        let (losses, sockets) = (self.sim.topics.losses(), &self.sim.net.sockets);
+        let owed = self.expected.iter().flat_map(|member| member.owed.values().flatten());
+        let owed = owed.map(|owed| owed.offsets.len() as u64).sum::<u64>();
+        let late = self.expected.iter().map(|member| member.late).sum::<u64>();
+        let got = sockets.iter().flat_map(|socket| &socket.got);
+        let got = got.filter(|got| matches!(got, Got::Message { .. })).count();
+        assert_eq!(got as u64 + losses.messages(), owed + late, "{got} came, {late} could not: {losses:?}");
+        assert_eq!(losses.broker, self.lost_before);
+        let dropped: u32 = self.publishings.iter().map(|(publishing, _)| lost_of(publishing)).sum();
+        let others = losses.messages() - losses.broker;
+        assert!(others >= u64::from(dropped), "{losses:?}, and {dropped} dropped and displaced");
+        let too_slow = |socket: &&Socket| {
+            socket.closed.as_ref().is_some_and(|(_, reason)| reason.starts_with("too slow: "))
+        };
+        assert_eq!(losses.disconnected, sockets.iter().filter(too_slow).count() as u64);
+        assert_eq!(self.sim.topics.backlog(), Backlog::default());
+    }
+
     fn check_member(&mut self, number: usize) {
         let got = self.sim.got(number);
         let (is_open, expected) = (self.sim.is_open(number), &self.expected[number]);
+        let closed = self.sim.net.sockets[number].closed.as_ref();
+        let is_sent_away = closed.is_some_and(|(code, why)| *code == CloseCode::RESTART && why == RESTARTS);
+        assert!(!is_open || !expected.goes, "{number} is to be closed");
         let (mut told, mut own) = (0, Vec::new());
         let mut received: HashMap<&str, Vec<u64>> = HashMap::new();
         for got in &got {
@@ -322,7 +391,7 @@ impl World {
             for owed in expected.owed.get(topic).into_iter().flatten() {
                 let fits = left.iter().zip(&owed.offsets).take_while(|(left, owed)| left == owed).count();
                 assert!(
-                    owed.cut || !is_open || fits == owed.offsets.len(),
+                    owed.cut || !(is_open || is_sent_away) || fits == owed.offsets.len(),
                     "{number} misses of {topic:?} what comes after {fits} of {owed:?}: {got:?}"
                 );
                 left = &left[fits..];
@@ -343,6 +412,11 @@ impl World {
             }
         }
     }
+}
+
+/// How many lost something by it, or lost it.
+fn lost_of(publishing: &Publishing) -> u32 {
+    publishing.published().map_or(0, |published| published.dropped + published.displaced)
 }
 
 proptest! {

@@ -234,6 +234,13 @@ impl Sim {
         sent
     }
 
+    /// The application closes by itself.
+    pub(super) fn close_own(&mut self, number: usize) {
+        let now = self.clock.now();
+        self.socket(number).server.close(now, CloseCode::NORMAL, "").expect("it is open");
+        self.write(number);
+    }
+
     /// The peer pings, and the pong is due.
     pub(super) fn ping(&mut self, number: usize) {
         let now = self.clock.now();

@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "axum")]
+use ::tokio::time::{Instant, sleep_until};
 use ::tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
 use super::shared::Shared;

@@ -1,6 +1,9 @@
-// Chromium on a page of ours.   node browser.js echo|refused PAGE_URL WS_URL [EXTENSIONS]
+// Chromium on a page.   node browser.js echo|refused PAGE_URL WS_URL [EXTENSIONS]
+//                       node browser.js own|foreign PAGE_URL WS_URL POST_URL [STATUS]
 //
-// It offers compression; EXTENSIONS is what the page must be told of it, nothing by default.
+// It offers compression; EXTENSIONS is what the page must be told of it, nothing by default. The second two are for the hub: STATUS is
+// what it must answer to a POST of the kind that any page can make to any server; 403 to that of a foreign page. The name example.com
+// is this machine, whose certificates are taken as they are.
 // Exit status 0 if the page saw what it should; otherwise the last line printed says what was wrong.
 "use strict";
 const assert = require("node:assert");
@@ -10,7 +13,7 @@ const OPTIONS = {
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
   // No sandbox, because tests run as root in containers; the rest keeps the browser from calling its maker.
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP example.com 127.0.0.1"],
 };
 const COUNT = 500; // of each type
 
@@ -54,6 +57,16 @@ function openInPage(url) {
   });
 }
 
+/** Runs in the page: the first message, and how the connection ends that the page then closes. */
+function firstMessageInPage(url) {
+  return new Promise((resolve) => {
+    let first;
+    const ws = new WebSocket(url);
+    ws.onmessage = ({ data }) => { first = data; ws.close(1000); };
+    ws.onclose = ({ code, wasClean }) => resolve({ first, code, wasClean });
+  });
+}
+
 const scenarios = {
   async echo(page, url, extensions = "") {
     const found = await page.evaluate(echoInPage, [url, COUNT]);
@@ -68,12 +81,32 @@ const scenarios = {
     assert.deepStrictEqual(found, { opened: false, code: 1006, wasClean: false }, JSON.stringify(found));
     assert.match((await complaint).text(), /Unexpected response code: 403/);
   },
+
+  /** A page of the hub's own, whose first message is a welcome. */
+  async own(page, url, postUrl, status) {
+    const { first, code, wasClean } = await page.evaluate(firstMessageInPage, url);
+    assert.deepStrictEqual({ code, wasClean }, { code: 1000, wasClean: true }, `${code}, after ${first}`);
+    assert.strictEqual(JSON.parse(first).type, "connection_established", first);
+    await posts(page, postUrl, Number(status));
+  },
+
+  async foreign(page, url, postUrl) {
+    await scenarios.refused(page, url);
+    await posts(page, postUrl, 403);
+  },
 };
+
+async function posts(page, url, status) {
+  const answer = page.waitForResponse(url);
+  const body = JSON.stringify("from a page");
+  await page.evaluate(([to, what]) => fetch(to, { method: "POST", mode: "no-cors", body: what }), [url, body]);
+  assert.strictEqual((await answer).status(), status, "the status");
+}
 
 async function main(what, pageUrl, ...rest) {
   const browser = await chromium.launch(OPTIONS); // with a profile of its own, removed at the end
   try {
-    const page = await browser.newPage();
+    const page = await browser.newPage({ ignoreHTTPSErrors: true });
     await page.goto(pageUrl);
     await scenarios[what](page, ...rest);
   } finally {

@@ -1,0 +1,198 @@
+//! What it is told, and by whom.
+
+use std::net::TcpListener;
+
+use crate::{
+    client::{Client, get},
+    process::{Serve, file, refused, run},
+};
+
+#[test]
+fn it_needs_no_configuration_and_says_where_it_listens() {
+    let serve = Serve::start(&[]);
+    let port = serve.url.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix('/'));
+    assert_ne!(port.expect("a URL").parse::<u16>().expect("a port"), 0);
+    assert!(get(&serve, "/health").starts_with("HTTP/1.1 200 "));
+    let mut client = Client::open(&serve, "/ws");
+    client.subscribe("news");
+    let open = serve.logs("in a browser");
+    assert_eq!(open, format!("framecast: open {} in a browser; Ctrl-C stops it", serve.url));
+    assert!(serve.logs("framecast: ").contains("everybody who can reach it may join"));
+}
+
+#[test]
+fn a_wrong_file_is_told_with_its_line() {
+    let text =
+        "# who is believed\nlisten = '127.0.0.1:0'\ntrusted-proxy = [\n  '127.0.0.1',\n  '10.0.0',\n]\n";
+    let path = file("framecast.toml", text);
+    let path = path.to_str().expect("UTF-8");
+    let expected = format!("{path}:5: trusted-proxy: \"10.0.0\" is neither an address nor a network");
+    assert_eq!(refused(&["serve", "--config", path], &[]), expected);
+    assert_eq!(refused(&["serve"], &[("FRAMECAST_CONFIG", path)]), expected);
+    let missing = refused(&["serve", "--config", "no-such.toml"], &[]);
+    assert!(missing.starts_with("cannot read no-such.toml: "), "{missing}");
+}
+
+#[test]
+fn wrong_options_and_variables_are_told_in_a_line() {
+    for (arguments, environment, expected) in [
+        (
+            &["--origin", "x"][..],
+            &[][..],
+            "invalid value 'x' for '--origin <any|ORIGIN>': \"x\" is not scheme://host[:port]",
+        ),
+        (&["--message-rate", "0"], &[], "invalid value '0' for '--message-rate <N>': must be at least 1"),
+        (&["--lisen", "x"], &[], "unexpected argument '--lisen' found"),
+        (
+            &[],
+            &[("FRAMECAST_TRUSTED_PROXY", "::1, 10.0.0")],
+            "FRAMECAST_TRUSTED_PROXY: \"10.0.0\" is neither an address nor a network",
+        ),
+        (&[], &[("FRAMECAST_LOG", "xml")], "FRAMECAST_LOG: \"xml\": must be one of text, json"),
+        (&["--tls-cert", "a"], &[], "--tls-cert is of no use without --tls-key"),
+        (
+            &["--broker", "redis://a:s3cret@b"],
+            &[],
+            "--broker redis://…: not yet; this version serves from one process",
+        ),
+        (
+            &["--allow-anonymous=false"],
+            &[],
+            "--allow-anonymous: nobody could join: give --jwt-secret, --jwt-public-key or --tokens, or leave it out",
+        ),
+    ] {
+        assert_eq!(refused(&[&["serve"], arguments].concat(), environment), expected);
+    }
+}
+
+/// The command line before the environment, and that before the file.
+#[test]
+fn who_counts_first_is_heard() {
+    let path = file("framecast.toml", "admin-token = 'of-the-file'\n");
+    let path = path.to_str().expect("UTF-8");
+    let environment = [("FRAMECAST_ADMIN_TOKEN", "of-the-environment"), ("FRAMECAST_ADMIN_TOKEN", "")];
+    for (serve, token) in [
+        (Serve::with(&["--config", path, "--admin-token", "of-the-line"], &environment[..1]), "of-the-line"),
+        (Serve::with(&["--config", path], &environment[..1]), "of-the-environment"),
+        (Serve::with(&["--config", path], &environment[1..]), "of-the-file"),
+    ] {
+        for other in ["of-the-line", "of-the-environment", "of-the-file"] {
+            let (status, _, stderr) = serve.publish(&["news", "1", "--admin-token", other]);
+            assert_eq!(status, if other == token { 0 } else { 4 }, "{token} {other}: {stderr}");
+        }
+    }
+}
+
+/// PROTOCOL: beyond loopback not without authentication, unless it is said.
+#[test]
+fn it_is_open_to_the_world_only_if_told_so() {
+    let anywhere = ["serve", "--listen", "0.0.0.0:0"];
+    let line = refused(&anywhere, &[]);
+    let (address, why) = line.split_once(' ').expect("words");
+    assert!(address.starts_with("0.0.0.0:"), "{line}");
+    assert_eq!(
+        why,
+        "can be reached from elsewhere, and everybody could join: give --jwt-secret, --jwt-public-key or --tokens, \
+        or say --allow-anonymous"
+    );
+    for options in [&["--allow-anonymous"][..], &["--jwt-secret", "s3cret"]] {
+        let serve = Serve::of(crate::process::command(&[&anywhere, options].concat(), &[]));
+        assert!(serve.url.starts_with("http://0.0.0.0:"), "{}", serve.url);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let (status, stdout, stderr) = run(&["serve", "--listen", &address], &[]);
+    assert_eq!((status, stdout.as_str()), (1, ""));
+    assert!(stderr.starts_with(&format!("framecast: cannot listen on {address}: ")), "{stderr}");
+}
+
+#[test]
+fn tokens_are_those_of_their_file() {
+    let path = file("tokens", "s3cret ada\n");
+    let path = path.to_str().expect("UTF-8");
+    let serve = Serve::start(&["--tokens", path]);
+    let mut client = Client::connect(&serve, "/ws?token=s3cret", None);
+    assert_eq!(client.next()["user_id"], "ada");
+    let end = Client::connect(&serve, "/ws?token=other", None).closed();
+    assert_eq!(end.code.0, 4001);
+
+    let nobody = file("tokens", "# nobody yet\n");
+    let lonely = file("tokens", "s3cret ada\ns3cret-of-nobody\n");
+    let key = file("key.pem", "s3cret");
+    for (option, path, expected) in [
+        ("--tokens", &nobody, "there is no token in it"),
+        ("--tokens", &lonely, "line 2 is not `token user_id`"),
+        ("--jwt-public-key", &key, "not the PEM of a public key of RSA or Ed25519"),
+    ] {
+        let path = path.to_str().expect("UTF-8");
+        assert_eq!(refused(&["serve", option, path], &[]), format!("{option}: {path}: {expected}"));
+    }
+    let missing = refused(&["serve", "--tokens", "no-such-file"], &[]);
+    assert!(missing.starts_with("--tokens: no-such-file: "), "{missing}");
+}
+
+#[test]
+fn a_route_of_the_file_subscribes() {
+    let path = file("framecast.toml", "[routes]\n\"/ws/chat/{room}\" = \"chat:{room}\"\n");
+    let serve = Serve::start(&["--config", path.to_str().expect("UTF-8")]);
+    let mut client = Client::open(&serve, "/ws/chat/tea");
+    assert_eq!(client.next()["room"], "chat:tea");
+    assert_eq!(serve.publish(&["chat:tea", "\"hello\""]).0, 0);
+    assert_eq!(client.next()["payload"], "hello");
+}
+
+#[test]
+fn limits_are_those_that_were_said() {
+    let path = file("framecast.toml", "[limits]\nrooms-per-connection = 2\n");
+    let serve = Serve::start(&["--config", path.to_str().expect("UTF-8"), "--history-messages", "0"]);
+    let mut client = Client::open(&serve, "/ws");
+    client.subscribe("a");
+    client.subscribe("b");
+    client.send(r#"{"type":"subscribe","room":"c"}"#);
+    assert_eq!(client.next()["code"], "too_many_rooms");
+    client.send(r#"{"type":"message","room":"a","payload":1}"#);
+    assert_eq!(client.next()["payload"], 1);
+    client.send(r#"{"type":"history","room":"a"}"#);
+    assert_eq!(client.next()["messages"], serde_json::json!([]));
+}
+
+/// Neither from where they are said nor from where they are wrong.
+#[test]
+fn secrets_are_not_shown() {
+    let secrets = [("FRAMECAST_JWT_SECRET", "s3cret"), ("FRAMECAST_ADMIN_TOKEN", "s3cret")];
+    let (status, help, _) = run(&["serve", "--help"], &secrets);
+    assert_eq!(status, 0);
+    assert!(help.contains("--jwt-secret <SECRET>") && !help.contains("s3cret"), "{help}");
+    let wrong = file("framecast.toml", "jwt-secret = s3cret\n");
+    let error = refused(&["serve", "--config", wrong.to_str().expect("UTF-8")], &[]);
+    assert!(error.contains(".toml:1: ") && !error.contains("s3cret"), "{error}");
+
+    let serve = Serve::with(&["--log-level", "trace"], &secrets);
+    drop(Client::connect(&serve, "/ws?token=s3cret", None).closed());
+    assert_eq!(serve.publish(&["news", "1", "--admin-token", "s3cret"]).0, 0);
+    assert_eq!(serve.publish(&["news", "1", "--admin-token", "s3cret-of-another"]).0, 4);
+    serve.signal(rustix::process::Signal::INT);
+    let (status, log) = serve.over();
+    assert_eq!(status, Some(0));
+    assert!(log.len() > 2 && !log.iter().any(|line| line.contains("s3cret")), "{log:#?}");
+}
+
+#[test]
+fn help_has_a_line_on_each() {
+    let (_, help, _) = run(&["--help"], &[]);
+    let line = |name: &str| {
+        help.lines().find(|line| line.trim_start().starts_with(name)).expect("a line").to_owned()
+    };
+    assert!(
+        line("serve ").contains("Serve rooms: clients subscribe, publish, and get what they missed"),
+        "{help}"
+    );
+    assert!(
+        line("publish ").contains("Publish a message to a room of a server, or to everybody on it"),
+        "{help}"
+    );
+}
