@@ -3,6 +3,7 @@
 mod crowd;
 mod files;
 mod flood;
+mod half_close;
 #[path = "../server/support.rs"]
 mod support;
 
