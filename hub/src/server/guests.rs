@@ -52,8 +52,8 @@ impl Guests {
         (Guest { guests: self.clone(), number }, has_cut)
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
         self.lock().tasks.len()
     }
 

@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     sync::watch,
+    task::yield_now,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tower_service::Service;
@@ -56,13 +57,13 @@ impl Server {
     /// Binds the first address that can be bound, such as `127.0.0.1:8000`, `[::]:0` or `localhost:80`.
     ///
     /// # Errors
-    /// That of the last address.
+    /// That of the last address, which it names.
     pub async fn bind(&self, addr: &str) -> io::Result<Bound> {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
         for addr in lookup_host(addr).await? {
             match listen(addr).and_then(|socket| Ok((socket.local_addr()?, socket))) {
                 Ok((addr, socket)) => return Ok(Bound { server: self.clone(), socket, addr, tls: None }),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("{addr}: {error}")),
             }
         }
         Err(last)
@@ -186,6 +187,11 @@ impl Host {
                         self.server.0.metrics.refused(Refused::Crowded);
                     }
                     guest.run(self.connection(stream, peer, ending.subscribe()));
+                    // A crowd that comes at once waits in the backlog, and not here, where the oldest would have to go although it has
+                    // said all that it has to say.
+                    if self.guests.len() > GUESTS_AT_ONCE {
+                        yield_now().await;
+                    }
                 }
                 Err(error) => {
                     self.server.0.metrics.refused(Refused::Accept);
@@ -326,6 +332,8 @@ impl Error for ServeError {}
 const BACKLOG: u32 = 1024;
 /// Connections that speak HTTP, at once.
 const GUESTS_MAX: usize = 1024;
+/// Those who are accepted without a look at who is there already.
+const GUESTS_AT_ONCE: usize = 32;
 /// A request's head, and what is read at once of its body; the engine holds the same against an upgrade's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How often a broker is looked after.
