@@ -1,5 +1,7 @@
 //! A server on a port of its own, framecast's client, and requests written by hand.
 
+#![allow(dead_code, reason = "not every binary that has it needs all of it")]
+
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{body::Body, extract::ConnectInfo};
