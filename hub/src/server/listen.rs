@@ -57,13 +57,13 @@ impl Server {
     /// Binds the first address that can be bound, such as `127.0.0.1:8000`, `[::]:0` or `localhost:80`.
     ///
     /// # Errors
-    /// That of the last address.
+    /// That of the last address, which it names.
     pub async fn bind(&self, addr: &str) -> io::Result<Bound> {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
         for addr in lookup_host(addr).await? {
             match listen(addr).and_then(|socket| Ok((socket.local_addr()?, socket))) {
                 Ok((addr, socket)) => return Ok(Bound { server: self.clone(), socket, addr, tls: None }),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("{addr}: {error}")),
             }
         }
         Err(last)

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use axum::{body::Body, extract::ConnectInfo};
 use framecast::{
     Connector, Message, WebSocket,
     handshake::{ClientRequest, Url},
@@ -9,6 +10,7 @@ use framecast::{
 };
 use framecast_hub::{Bound, Hub, HubBuilder, Secret, Server, ServerBuilder, Stop, Tokens};
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
+use tower_service::Service;
 
 #[path = "../../../tests/support/peer.rs"]
 mod peer;
@@ -110,9 +112,15 @@ impl Running {
         Answer::new(&answer)
     }
 
-    /// A metric's value, by its name and labels.
+    /// A metric's value, by its name and labels; by the router, whatever is spoken on the port.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let page = self.admin("GET /metrics", "").await.body;
+        let request = http::Request::get("/metrics").header("host", "localhost");
+        let request = request.header("authorization", format!("Bearer {ADMIN}"));
+        let request = request.extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let request = request.body(Body::empty()).expect("it is a request");
+        let answer = self.server.router().call(request).await.expect("a router answers");
+        let page = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("it has an end");
+        let page = String::from_utf8(page.to_vec()).expect("it is text");
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().expect("it is a number")
     }
