@@ -58,7 +58,7 @@ async fn stats(State(server): State<Server>) -> Response {
 /// To every connection.
 async fn broadcast(State(server): State<Server>, request: Request) -> Result<Response, Failed> {
     let payload = payload(&server, request).await?;
-    let published = server.0.hub.broadcast(&payload)?.await;
+    let published = server.0.hub.broadcast(&payload).await?;
     let sent = Json::object()
         .text("status", "sent")
         .number("recipients", u64::from(published.delivered + published.queued));
