@@ -218,15 +218,17 @@ impl Host {
         async move {
             // A peer that is gone already has no options to set; its socket says so soon enough.
             let _ = stream.set_nodelay(true);
-            // Who has said nothing yet costs nothing yet either, and is not waited for at the end.
+            // Who has said nothing yet costs nothing yet either, and is not waited for at the end. That a new socket is readable tokio
+            // says before it knows.
+            let mut first = [0];
             let spoken = tokio::select! {
                 biased;
-                spoken = timeout_at(deadline, stream.readable()) => spoken,
+                spoken = timeout_at(deadline, stream.peek(&mut first)) => spoken,
                 () = has_begun(&mut ending) => return,
             };
             let why = match (spoken, tls) {
-                (Ok(Ok(())), None) => speak(stream, router, peer, deadline, ending).await,
-                (Ok(Ok(())), Some(acceptor)) => {
+                (Ok(Ok(1..)), None) => speak(stream, router, peer, deadline, ending).await,
+                (Ok(Ok(1..)), Some(acceptor)) => {
                     let accepted = tokio::select! {
                         biased;
                         accepted = timeout_at(deadline, acceptor.accept(stream)) => accepted,
@@ -241,7 +243,8 @@ impl Host {
                         Err(_) => Some(Refused::Late),
                     }
                 }
-                (Ok(Err(_)), _) => None,
+                // It went without a word.
+                (Ok(_), _) => None,
                 (Err(_), _) => Some(Refused::Late),
             };
             if let Some(why) = why {
