@@ -151,10 +151,10 @@ impl Server {
         info!("stopped");
     }
 
-    /// When to come back: once the window is over, and not all at once.
+    /// When to come back, if the last one is closed after this time: once there can be a process again, and not all at once.
     fn come_back(&self, left: Duration) -> String {
         let spread = self.0.hub.random().up_to(left.max(COME_BACK_WITHIN));
-        format!("retry_after_ms={}", (left + spread).as_millis())
+        format!("retry_after_ms={}", (left + RESTART_WITHIN + spread).as_millis())
     }
 }
 
@@ -343,5 +343,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const TEND_EVERY: Duration = Duration::from_secs(1);
 /// Whoever has come to its head has this long for it, however late.
 const HEAD_WITHIN_MIN: Duration = Duration::from_secs(1);
+/// From the last close to the next process.
+const RESTART_WITHIN: Duration = Duration::from_millis(500);
 /// Those who were closed last come back within this time, at the earliest one after the other.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
