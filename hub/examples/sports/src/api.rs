@@ -120,5 +120,5 @@ impl<T: Check + DeserializeOwned, S: Sync> FromRequest<S> for Checked<T> {
 const BODY_BYTES_MAX: usize = 16 << 10;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// The page is one file, and speaks to its own server alone.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
