@@ -1,7 +1,9 @@
 //! `subscribe`, `unsubscribe`, `presence`, `history`, `join`, `leave`, `gap`; rights to rooms.
 
+use std::sync::Arc;
+
 use framecast::broadcast::Local;
-use framecast_hub::{CloseCode, Denied, Limits, Patterns, Rights, Visitor};
+use framecast_hub::{Action, CloseCode, Denied, Limits, Patterns, Rights, Visitor};
 use serde_json::value::RawValue;
 
 use crate::support::World;
@@ -274,6 +276,7 @@ fn a_connection_has_so_many_rooms_and_no_more() {
 fn matches() -> World {
     World::with(|hub| {
         hub.route("/ws/match/{id}", "match:{id}")
+            .route("/ws/match/13", "unlucky")
             .on_subscribe(|_, room| match room {
                 "match:13" => Err(Denied::closing(CloseCode::POLICY, "unknown match")),
                 "match:14" => Err(Denied::closing(CloseCode::ABNORMAL, "é".repeat(100))),
@@ -357,6 +360,9 @@ fn the_application_may_end_a_connection_for_what_it_asks() {
         assert_eq!(eve.is_closed_with(), Some((code, reason)), "{path}");
         assert_eq!(eve.hears().len(), 1, "the welcome, and nothing behind it");
     }
+    let (visitor, mut out) = (Visitor { path: "/ws/match/13".to_owned(), ..Visitor::default() }, Vec::new());
+    world.hub.open(visitor, Arc::new(Local::new(world.hub.topics())), &mut out);
+    assert!(matches!(&out[..], [Action::Close(CloseCode::POLICY, _)]), "another route is not taken: {out:?}");
     let ada = world.anonymous("ada").greeted();
     assert_eq!(
         ada.asks(r#"{"jsonrpc":"2.0","method":"presence","params":{"room":"match:13"},"id":1}"#).len(),
