@@ -173,7 +173,7 @@ def hub_node_corrects_its_token():
 
 def hub_expired_token():
     with hub("--jwt-secret", SECRET) as server:
-        token = jwt({"sub": "ada", "exp": int(time.time()) + 2})
+        token = jwt({"sub": "ada", "exp": int(time.time()) + 3})
         with process([*PYTHON_HUB, "tell", server.ws, token]) as python, process([*NODE_HUB, "tell", server.ws, token]) as node:
             for client in (python, node):
                 read_until(client, '"type":"connection_established".*"user_id":"ada"')

@@ -95,9 +95,14 @@ const BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::io::{PipeReader, Read};
+    use std::{
+        io::{PipeReader, Read},
+        time::Instant,
+    };
 
     use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
 
     fn piped() -> (PipeReader, Lines) {
         let (reader, writer) = io::pipe().expect("a pipe");
@@ -110,7 +115,7 @@ mod tests {
         for number in 0..100 {
             writeln!(lines, "{number}").expect("it takes all");
         }
-        lines.flush(Duration::from_secs(30));
+        lines.flush(DEADLINE);
         let expected: String = (0..100).map(|number| format!("{number}\n")).collect();
         let mut read = vec![0; expected.len()];
         reader.read_exact(&mut read).expect("it is there");
@@ -121,18 +126,22 @@ mod tests {
     #[test]
     fn what_nobody_reads_is_bounded_and_waited_for_by_nobody() {
         let (reader, mut lines) = piped();
-        let line = [b'x'; 1000];
+        // More than a pipe holds: whoever writes it waits.
+        lines.write_all(&[b'x'; 100_000]).expect("it takes all");
+        let deadline = Instant::now() + DEADLINE;
+        while !lines.0.lock().is_being_written {
+            assert!(Instant::now() < deadline, "it is not written");
+            thread::yield_now();
+        }
         for _ in 0..10_000 {
-            lines.write_all(&line).expect("it takes all");
+            lines.write_all(&[b'x'; 1000]).expect("it takes all");
         }
         lines.flush(Duration::from_millis(1));
         let waiting = lines.0.lock();
-        assert!(waiting.bytes.len() <= BYTES_MAX, "{}", waiting.bytes.len());
-        // Of what was added, that which waits, what is being written, and the pipe's own.
-        assert!(waiting.lost > 10_000 - 2 * 1049 - 100, "{}", waiting.lost);
+        assert_eq!((waiting.bytes.len(), waiting.lost), (1_048_000, 10_000 - 1048));
         drop((waiting, reader));
         // And nobody is there at all.
-        lines.flush(Duration::from_secs(30));
+        lines.flush(DEADLINE);
         assert!(lines.0.lock().bytes.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::Server;
+use super::{Server, metrics::Refused};
 use crate::{
     fault::{ErrorCode, Fault},
     json::Json,
@@ -58,7 +58,7 @@ async fn stats(State(server): State<Server>) -> Response {
 /// To every connection.
 async fn broadcast(State(server): State<Server>, request: Request) -> Result<Response, Failed> {
     let payload = payload(&server, request).await?;
-    let published = server.0.hub.broadcast(&payload)?.await;
+    let published = server.0.hub.broadcast(&payload).await?;
     let sent = Json::object()
         .text("status", "sent")
         .number("recipients", u64::from(published.delivered + published.queued));
@@ -115,8 +115,14 @@ async fn disconnect(State(server): State<Server>, Path(user_id): Path<String>) -
 
 /// The body, which is JSON, within its size and its time.
 async fn payload(server: &Server, request: Request) -> Result<Box<RawValue>, Failed> {
-    let max = server.0.hub.payload_bytes_max();
-    let body: Body = request.into_body();
+    let payload = read_payload(server.0.hub.payload_bytes_max(), request.into_body()).await;
+    if payload.is_err() {
+        server.0.metrics.refused(Refused::Payload);
+    }
+    payload
+}
+
+async fn read_payload(max: usize, body: Body) -> Result<Box<RawValue>, Failed> {
     let bytes = match timeout(BODY_WITHIN, to_bytes(body, max)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {

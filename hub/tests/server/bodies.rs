@@ -48,6 +48,7 @@ async fn what_is_no_json_is_told_400_and_sent_to_nobody() {
     let answer = running.send(&[head.as_bytes(), b"\"\xff\""].concat()).await;
     assert_eq!(answer.seen(), (400, Some("application/json"), wanted));
     assert_eq!(running.metric("framecast_messages_out_total").await, 0);
+    assert_eq!(running.metric("framecast_refused_total{reason=\"payload\"}").await, 9 * 3 + 1);
 }
 
 #[tokio::test]

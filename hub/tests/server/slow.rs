@@ -41,7 +41,7 @@ async fn publish(running: &Running, reader: &mut WebSocket, keys: &[&str]) {
         longest = longest.max(before.elapsed());
         assert_eq!(field(&hear(reader).await, "offset"), number.to_string(), "after {:?}", started.elapsed());
     }
-    assert!(longest < Duration::from_secs(1), "who publishes has waited for {longest:?}");
+    assert!(longest < Duration::from_secs(5), "who publishes has waited for {longest:?}");
 }
 
 /// What comes, until all that was published was heard or told to be lost: each once. `Err` with the code of a Close.
