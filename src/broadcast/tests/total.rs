@@ -107,11 +107,11 @@ fn what_is_too_old_gives_its_room_back_where_somebody_stays_subscribed() {
     assert_eq!(sim.topics.history_bytes(), 600);
     // Two are left, and somebody else's messages find no room until they are looked at.
     sim.clock.advance(Duration::from_secs(20));
-    let publishes = (1..).find(|_| {
+    let finds_room = (0..2 * 64).any(|_| {
         publish(&sim.topics, "z", 640);
         sim.topics.history_bytes() == 640
     });
-    assert!(publishes.expect("it ends") <= 2 * 64);
+    assert!(finds_room);
     // A room that somebody is in is looked at once in five minutes, and is not forgotten as the other one is.
     publish(&sim.topics, "a", 256);
     for (seconds, bytes) in [(300, 256), (1, 256), (298, 256), (1, 0)] {
