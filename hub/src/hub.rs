@@ -445,7 +445,7 @@ impl Hub {
 
     /// What was counted, with reasons: for metrics.
     pub fn counts(&self) -> Counts {
-        self.0.counters.counts()
+        self.0.counters.counts(self.0.topics.losses().disconnected)
     }
 
     /// What was counted, in short.

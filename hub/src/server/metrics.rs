@@ -133,7 +133,6 @@ impl Collector for Scrape {
             ("slow", losses.slow),
         ];
         page.family("messages_dropped", "Messages of rooms that subscribers did not get", "reason", reasons)?;
-        page.counter("subscribers_cut", "Subscribers that were closed as too slow", losses.disconnected)?;
         page.gauge("backlog_messages", "Messages that wait for subscribers", backlog.messages)?;
         page.gauge("backlog_bytes", "Bytes of these, for each subscriber anew", backlog.bytes)?;
         page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
