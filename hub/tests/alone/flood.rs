@@ -16,8 +16,7 @@ use tokio::time::interval;
 
 use crate::{alone, support::*};
 
-/// The 99th percentile of what its pings take, 20 a second: in the CPU time of the one worker, which is the server's too, as a
-/// machine that others use may be slow for reasons of theirs.
+/// The 99th percentile of what its pings take, 20 a second: in the CPU time of the one worker, which is the server's too.
 async fn p99(ws: &mut WebSocket) -> Duration {
     let mut ticks = interval(Duration::from_millis(50));
     let mut took = Vec::new();
@@ -30,11 +29,6 @@ async fn p99(ws: &mut WebSocket) -> Duration {
     }
     took.sort_unstable();
     took[took.len() * 99 / 100]
-}
-
-fn cpu_of_worker() -> Duration {
-    let usage = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(usage.tv_sec as u64, usage.tv_nsec as u32)
 }
 
 /// Connects, sends as fast as it is read, and comes again when it was cut; how many it sent.

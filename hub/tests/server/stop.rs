@@ -57,7 +57,8 @@ async fn a_drain_spreads_closes_over_its_window_the_oldest_first() {
             "number {number} at {at:?}, after {last:?}"
         );
         assert!(at < due + Duration::from_millis(50), "number {number} at {at:?}");
-        let left = WINDOW - due;
+        // Until the last one is closed, and half a second for the next process to be there.
+        let left = WINDOW * (19 - number) / 20 + Duration::from_millis(500);
         let after = retry_after(&reason);
         assert!(after + Duration::from_millis(1) >= left, "back in {after:?}, with {left:?} left");
         assert!(after <= left + left.max(Duration::from_secs(1)), "back in {after:?}");
@@ -81,7 +82,8 @@ async fn a_drain_closes_one_client_at_once_and_with_none_is_over() {
         if let Some(mut ws) = client {
             let (code, reason) = closed(&mut ws).await;
             assert_eq!(code, CloseCode(1012));
-            assert!(retry_after(&reason) >= Duration::from_secs(60), "{reason}");
+            let after = retry_after(&reason).as_millis();
+            assert!((500..1500).contains(&after), "nobody else has to be closed: {reason}");
         }
         running.ended().await;
         assert!(started.elapsed() < AT_ONCE, "{clients}: {:?}", started.elapsed());

@@ -241,3 +241,10 @@ pub(crate) fn field<'j>(json: &'j str, name: &str) -> &'j str {
     }
     .expect("there is a first")
 }
+
+/// The CPU time of this thread, which is that of a whole test with a runtime of one: a machine that others use may be slow for
+/// reasons of theirs.
+pub(crate) fn cpu_of_worker() -> Duration {
+    let usage = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(usage.tv_sec as u64, usage.tv_nsec as u32)
+}
