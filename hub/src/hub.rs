@@ -155,7 +155,7 @@ impl HubBuilder {
         self
     }
 
-    /// The seconds between two pings of the server's, as clients are told. Default 20, which is the engine's.
+    /// The seconds between two pings of the server's, as clients are told; 0, there are none. Default 20, which is the engine's.
     pub fn ping_interval_s(mut self, seconds: u64) -> Self {
         self.ping_interval_s = seconds;
         self
@@ -301,6 +301,7 @@ fn topics(limits: &Limits, clock: &Clock) -> Topics {
         .subscriptions_max(limits.rooms_max)
         .topics_max(limits.rooms_total_max)
         .history(limits.history)
+        .history_bytes_max(limits.history_total_bytes)
         .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))
         .tell_gap(|gap| Some(answer::gap(gap)))
         .tell_place(|position, message| answer::with_place(message.as_text()?, position))
@@ -460,7 +461,7 @@ impl Hub {
 
     /// What was counted, with reasons: for metrics.
     pub fn counts(&self) -> Counts {
-        self.0.counters.counts()
+        self.0.counters.counts(self.0.topics.losses().disconnected)
     }
 
     /// What was counted, in short.
