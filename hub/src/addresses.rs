@@ -139,7 +139,7 @@ impl Drop for Admitted {
 }
 
 /// The address that stands for all that its owner has.
-fn of_one_owner(address: IpAddr) -> IpAddr {
+pub(crate) fn of_one_owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
             let [a, b, c, d, ..] = address.segments();

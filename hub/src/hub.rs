@@ -31,6 +31,7 @@ use crate::{
     counters::{Counters, Stats, Unpublished, one_more},
     counts::Counts,
     fault::close,
+    holdings::Holdings,
     hooks::{Context, Denied, Hooks, Incoming, Params},
     limits::Limits,
     meters::RoomMeters,
@@ -85,6 +86,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     addresses: Addresses,
+    pub(crate) holdings: Arc<Holdings>,
     connections: AtomicU64,
 }
 
@@ -282,6 +284,7 @@ impl HubBuilder {
             rooms: limits.room_messages.map(|rate| RoomMeters::new(rate, &clock)),
             anonymous: allow_anonymous.then_some(self.anonymous_rights),
             is_open_by_default,
+            holdings: Arc::new(Holdings::new(limits.rooms_per_address_max)),
             limits,
             ping_interval_s: self.ping_interval_s,
             hooks,

@@ -11,7 +11,7 @@
 //! | `session` | one connection as a state machine |
 //! | `clients`, `dedupe`, `receipts` | who is connected, what they have sent, what others have yet to acknowledge |
 //! | `rights`, `token`, `jwt` | who may what |
-//! | `limits`, `meters`, `addresses`, `proxies` | how much, and from where |
+//! | `limits`, `meters`, `addresses`, `holdings`, `proxies` | how much, and from where |
 //! | `bridge`, `errand` | the way to a broker, for hubs of several processes |
 //! | `counters`, `counts`, `ending` | what came of it all, in numbers |
 //! | `hooks`, `routes`, `hub` | what an application adds, and how a hub is made |
@@ -31,6 +31,7 @@ mod ending;
 mod envelope;
 mod errand;
 mod fault;
+mod holdings;
 mod hooks;
 mod hub;
 mod id;

@@ -22,6 +22,9 @@ pub struct Limits {
     pub rooms_max: usize,
     /// Rooms in all. Default 100,000.
     pub rooms_total_max: usize,
+    /// Rooms that all connections of an address are in together, one that many are in counted once; IPv6 goes by /64. Default 16,384: a
+    /// sixth of all. Behind a proxy that is not [trusted](crate::Proxies) all clients have its address, and this limit in common.
+    pub rooms_per_address_max: usize,
     /// What is kept of each room. Default 100 messages, 1 MiB, 5 minutes.
     pub history: HistoryLimits,
     /// Bytes that are kept of all rooms together, as [`history_bytes_max`] counts them. Default 256 MiB. A room that is published to when
@@ -90,6 +93,7 @@ impl Default for Limits {
         Self {
             rooms_max: 128,
             rooms_total_max: 100_000,
+            rooms_per_address_max: 16 << 10,
             history: HistoryLimits::default(),
             history_total_bytes: 256 << 20,
             history_page_max: 1000,
@@ -142,6 +146,7 @@ mod tests {
     fn the_defaults_are_what_they_are_said_to_be() {
         let limits = Limits::default();
         assert_eq!((limits.rooms_max, limits.rooms_total_max), (128, 100_000));
+        assert_eq!(limits.rooms_per_address_max, 16_384);
         let HistoryLimits { messages, bytes, age } = limits.history;
         assert_eq!((messages, bytes, age), (100, 1 << 20, Duration::from_secs(300)));
         assert_eq!((limits.history_total_bytes, limits.answer_bytes_max), (256 << 20, 1 << 20));

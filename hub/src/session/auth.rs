@@ -186,6 +186,7 @@ impl Session {
         let lost: Vec<Arc<str>> = open.member.subscriptions();
         for room in lost.into_iter().filter(|room| !open.rights.subscribe.cover(room)) {
             open.member.unsubscribe(&room);
+            self.holding.give_back(&room);
             self.lane.iter_mut().for_each(|lane| lane.leave(&room));
             out.push(Action::Send(answer::unsubscribed(None, &room)));
         }

@@ -226,6 +226,7 @@ impl Session {
             }
             Work::Subscribe(subscribe) => {
                 self.core.counters.joins_refused.add(fault.code);
+                self.not_entered(&subscribe.room);
                 self.refuse(subscribe.id.as_ref(), fault, out);
             }
             Work::Unsubscribe { id, .. } | Work::History { to: HistoryTo::Client(id), .. } => {

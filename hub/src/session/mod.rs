@@ -36,6 +36,7 @@ use crate::{
     envelope::{self, Envelope, Malformed, Text},
     errand::Errand,
     fault::{ErrorCode, Fault},
+    holdings::Holding,
     hooks::{Answering, Context},
     hub::Core,
     id::Id,
@@ -132,6 +133,8 @@ pub struct Session {
     meters: Meters,
     state: State,
     calls: Calls,
+    /// The rooms that it is in, as its address's.
+    holding: Holding,
     /// What waits for the broker, if there is one.
     lane: Option<Box<lane::Lane>>,
     /// The receipts that are due, the next one first.
@@ -170,6 +173,7 @@ impl Session {
         out: &mut Vec<Action>,
     ) -> Self {
         let mut session = Self {
+            holding: Holding::new(&core.holdings, visitor.address),
             meters: Meters::new(&core.limits, &core.clock),
             lane: core.bridge.as_ref().map(|bridge| Box::new(lane::Lane::new(bridge))),
             core,
@@ -258,6 +262,7 @@ impl Session {
     pub fn end(&mut self) {
         self.connection.ends();
         self.lane = None;
+        self.holding.give_all_back();
         let state = mem::replace(&mut self.state, State::Over);
         self.core.receipts.forget(self.receipts.drain(..).map(|(_, number)| number));
         let State::Open(open) = state else { return };

@@ -49,6 +49,9 @@ impl Session {
     /// Does what [`Action::Subscribe`] asks for, with a broker once the room is subscribed to there. The answer leaves by the line,
     /// before the first message of the room.
     pub fn subscribe(&mut self, subscribe: Subscribe, out: &mut Vec<Action>) {
+        if !self.may_have(&subscribe, out) {
+            return;
+        }
         if self.lane.is_none() {
             self.subscribe_by(subscribe, None, |_| None, out);
         } else if Named::of(&subscribe.room) == Ok(Named::Pattern) {
@@ -69,6 +72,10 @@ impl Session {
         recovered: impl FnOnce(&Subscribed) -> Option<Vec<PreparedMessage>>,
         out: &mut Vec<Action>,
     ) -> bool {
+        // What waited may have been given back meanwhile.
+        if !self.may_have(&subscribe, out) {
+            return false;
+        }
         let Ok(open) = self.known() else { return false };
         let Subscribe { id, room, mut subscription, since: asked } = subscribe;
         if let Some(since) = since {
@@ -94,6 +101,9 @@ impl Session {
             }
         });
         let is_in = subscribed.is_ok();
+        if !is_in {
+            self.not_entered(&room);
+        }
         if let Err(error) = subscribed
             && error != TopicError::Closed
         {
@@ -102,6 +112,28 @@ impl Session {
             self.refuse(id.as_ref(), fault, out);
         }
         is_in
+    }
+
+    /// Whether its address may have somebody in a room more, if it is one; it has from now on.
+    fn may_have(&mut self, subscribe: &Subscribe, out: &mut Vec<Action>) -> bool {
+        if self.known().is_err() {
+            return false;
+        }
+        if Named::of(&subscribe.room) != Ok(Named::Topic) || self.holding.take(&subscribe.room) {
+            return true;
+        }
+        let max = self.core.limits.rooms_per_address_max;
+        let fault = Fault::new(ErrorCode::TooManyRooms, format!("an address has {max} rooms at most"));
+        self.core.counters.joins_refused.add(fault.code);
+        self.refuse(subscribe.id.as_ref(), fault, out);
+        false
+    }
+
+    /// A subscription has failed; an older one to the same room stays.
+    pub(super) fn not_entered(&mut self, room: &str) {
+        if self.known().is_ok_and(|open| !open.member.is_subscribed(room)) {
+            self.holding.give_back(room);
+        }
     }
 
     pub(super) fn unsubscribe(
@@ -128,6 +160,7 @@ impl Session {
         if !self.known()?.member.unsubscribe(room) {
             return Err(Fault::new(ErrorCode::NotSubscribed, "not subscribed to this room"));
         }
+        self.holding.give_back(room);
         self.lane.iter_mut().for_each(|lane| lane.leave(room));
         out.push(Action::Send(answer::unsubscribed(id, room)));
         Ok(())
