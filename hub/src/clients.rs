@@ -5,20 +5,30 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    time::{Duration, Instant},
 };
 
 use framecast::proto::PreparedMessage;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    clock::Clock, connection::Connection, dedupe::Seen, ending::Ending, limits::Limits, meters::UserMeters,
-    random::Random, token::Secret,
+    clock::Clock,
+    connection::Connection,
+    dedupe::{Remembered, Seen},
+    ending::Ending,
+    limits::Limits,
+    meters::UserMeters,
+    random::Random,
+    token::Secret,
 };
 
 #[derive(Debug, Default)]
-pub(crate) struct Clients(Mutex<Inner>);
+pub(crate) struct Clients {
+    inner: Mutex<Inner>,
+    /// The ids that they have sent.
+    remembered: Remembered,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -28,6 +38,10 @@ struct Inner {
     idle: VecDeque<(Instant, Arc<str>)>,
     /// Those who are gone, the one that is gone for longest first.
     gone: VecDeque<(Instant, Arc<str>)>,
+    /// Those among them that something of what they have sent may be remembered of, likewise.
+    remembering: VecDeque<(Instant, Arc<str>)>,
+    /// When it was last looked for what is too old of what all have sent.
+    looked: Option<Instant>,
     connected: u64,
 }
 
@@ -110,7 +124,7 @@ impl Clients {
         let client = inner.clients.entry(client_id.clone()).or_insert_with(|| Client {
             user_id: None,
             resume: Secret::new(random.name::<16>("")),
-            seen: Arc::new(Mutex::new(Seen::new())),
+            seen: Arc::new(Mutex::new(Seen::new(&self.remembered))),
             connection: None,
             gone_since: None,
         });
@@ -160,6 +174,7 @@ impl Clients {
         };
         client.connection = None;
         client.gone_since = Some(now);
+        inner.remembering.push_back((now, name.clone()));
         inner.gone.push_back((now, name));
         inner.connected -= 1;
     }
@@ -176,12 +191,31 @@ impl Clients {
         connections.len()
     }
 
+    /// Ids that were forgotten within the window.
+    pub(crate) fn ids_forgotten(&self) -> &AtomicU64 {
+        self.remembered.forgotten_early()
+    }
+
     pub(crate) fn connected(&self) -> u64 {
         self.lock().connected
     }
 
+    /// When as many ids are remembered as may be: forgets what is too old of all clients, now and then. Those who are connected and
+    /// silent would keep it.
+    pub(crate) fn make_room_for_ids(&self, now: Instant, limits: &Limits) {
+        if !self.remembered.is_full(limits) {
+            return;
+        }
+        let mut inner = self.lock();
+        if inner.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOKS_EVERY) {
+            return;
+        }
+        inner.looked = Some(now);
+        inner.clients.values().for_each(|client| client.forget_old_ids(now, limits));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,6 +230,14 @@ impl Inner {
                 self.clients.remove(client_id);
             }
             self.gone.pop_front();
+        }
+        while let Some((since, client_id)) = self.remembering.front()
+            && now.saturating_duration_since(*since) >= limits.dedupe_window
+        {
+            if let Some(client) = self.clients.get(client_id) {
+                client.forget_old_ids(now, limits);
+            }
+            self.remembering.pop_front();
         }
         let forgets_after = UserMeters::forgets_after(limits);
         while let Some((since, user_id)) = self.idle.front()
@@ -257,6 +299,11 @@ impl Client {
         }
     }
 
+    fn forget_old_ids(&self, now: Instant, limits: &Limits) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.forget_old(now, limits.dedupe_window);
+    }
+
     fn is_by(&self, connection: &Connection) -> bool {
         self.connection.as_ref().is_some_and(|by| by.number == connection.number)
     }
@@ -281,6 +328,9 @@ impl Refused {
         }
     }
 }
+
+/// How often all clients are looked at, at most.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// 1 to 64 characters, none of them a control character.
 pub(crate) fn is_client_id(client_id: &str) -> bool {

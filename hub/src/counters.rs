@@ -164,7 +164,7 @@ impl Counters {
     }
 
     /// All of it. `too_slow` are the connections that the rooms themselves have closed, for their readers.
-    pub(crate) fn counts(&self, too_slow: u64) -> Counts {
+    pub(crate) fn counts(&self, too_slow: u64, ids_forgotten: &AtomicU64) -> Counts {
         let mut counts = Counts::new();
         counts.one("messages_in", "Messages that came from clients, of any type.", &self.messages_in);
         counts.one("messages_out", "Messages of rooms that subscribers were given.", &self.messages_out);
@@ -175,6 +175,8 @@ impl Counters {
         let help = "Receipts of direct messages, by how many of those who were to have acknowledged them.";
         counts.family("receipts", help, "acked", &self.receipts);
         counts.one("duplicates", "Messages that were acknowledged again.", &self.duplicates);
+        let help = "Message ids that were forgotten within the window, as there were too many.";
+        counts.one("ids_forgotten", help, ids_forgotten);
         counts.one("joins", "Subscriptions that were entered.", &self.joins);
         counts.family("joins_refused", "Subscriptions that were not.", "code", &self.joins_refused);
         let help = "Subscriptions from a place on, by whether all since then could be given.";
@@ -270,7 +272,7 @@ mod tests {
         in_their_places::<Ending>();
         // The last one of all, so that none is missing behind it.
         assert_eq!(ErrorCode::ALL.len(), ErrorCode::Unavailable as usize + 1);
-        let counts = Counters::new(Instant::now()).counts(3);
+        let counts = Counters::new(Instant::now()).counts(3, &AtomicU64::new(0));
         assert_eq!(counts.get("closes", Some("too_slow")), Some(3));
         let mut names: Vec<_> = counts.iter().map(|count| (count.name, count.label)).collect();
         let len = names.len();

@@ -277,7 +277,7 @@ impl HubBuilder {
             topics,
             bridge,
             clients: Clients::default(),
-            receipts: Receipts::new(&random),
+            receipts: Receipts::new(&random, limits.receipts_bytes_max),
             counters: Arc::new(Counters::new(clock.now().instant)),
             tokens,
             rights,
@@ -464,7 +464,7 @@ impl Hub {
 
     /// What was counted, with reasons: for metrics.
     pub fn counts(&self) -> Counts {
-        self.0.counters.counts(self.0.topics.losses().disconnected)
+        self.0.counters.counts(self.0.topics.losses().disconnected, self.0.clients.ids_forgotten())
     }
 
     /// What was counted, in short.

@@ -71,6 +71,9 @@ pub struct Limits {
     /// Ids that are remembered of a client; with more the oldest are forgotten early. Default 16,384: more than the default rate
     /// allows within the default window.
     pub dedupe_ids_max: usize,
+    /// Ids that are remembered of all clients together. Default 2,000,000. With as many, whoever sends has its own oldest forgotten
+    /// early, but for the last 16.
+    pub dedupe_ids_total_max: usize,
     /// How long a client that is gone keeps its id, and what it has sent within the window. Default 5 minutes.
     pub client_kept: Duration,
     /// Clients that are gone and kept; with more the oldest are forgotten early. Default 100,000.
@@ -82,6 +85,8 @@ pub struct Limits {
     pub broker_waiting_max: usize,
     /// Bytes of payload that wait, of all connections together. Default 64 MiB; what is above is `unavailable`.
     pub broker_waiting_bytes_max: usize,
+    /// Bytes of direct messages that wait for receipts, of all connections together. Default 64 MiB; what is above is `unavailable`.
+    pub receipts_bytes_max: usize,
     /// When a direct message with a receipt is sent again to those who have not acknowledged it. Default 5 s.
     pub receipt_after: Duration,
     /// How often it is sent again. Default 2 times; then the receipt says how many have acknowledged it.
@@ -111,11 +116,13 @@ impl Default for Limits {
             auth_within: Duration::from_secs(10),
             dedupe_window: Duration::from_secs(120),
             dedupe_ids_max: 16 << 10,
+            dedupe_ids_total_max: 2_000_000,
             client_kept: Duration::from_secs(300),
             clients_kept_max: 100_000,
             broker_within: Duration::from_secs(5),
             broker_waiting_max: 64,
             broker_waiting_bytes_max: 64 << 20,
+            receipts_bytes_max: 64 << 20,
             receipt_after: Duration::from_secs(5),
             receipt_resends: 2,
         }
@@ -161,6 +168,7 @@ mod tests {
         );
         assert_eq!((limits.broker_within, limits.broker_waiting_max), (Duration::from_secs(5), 64));
         assert_eq!(limits.broker_waiting_bytes_max, 64 << 20);
+        assert_eq!((limits.dedupe_ids_total_max, limits.receipts_bytes_max), (2_000_000, 64 << 20));
         assert_eq!((limits.receipt_after, limits.receipt_resends), (Duration::from_secs(5), 2));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -18,6 +18,15 @@ pub(crate) struct Receipts {
     prefix: String,
     next: AtomicU64,
     pending: Mutex<HashMap<u64, Pending>>,
+    bytes: Arc<AtomicUsize>,
+    bytes_max: usize,
+}
+
+/// Bytes that wait for receipts, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    of: Arc<AtomicUsize>,
+    bytes: usize,
 }
 
 /// One message.
@@ -31,6 +40,7 @@ pub(crate) struct Pending {
     pub(crate) waiting: Vec<Arc<Connection>>,
     pub(crate) of: u32,
     pub(crate) resends_left: u32,
+    pub(crate) _bytes: Waiting,
 }
 
 /// What is due after a while.
@@ -45,8 +55,21 @@ pub(crate) enum Due {
 }
 
 impl Receipts {
-    pub(crate) fn new(random: &Random) -> Self {
-        Self { prefix: random.name::<4>("d-") + "-", next: AtomicU64::new(1), pending: Mutex::default() }
+    pub(crate) fn new(random: &Random, bytes_max: usize) -> Self {
+        Self {
+            prefix: random.name::<4>("d-") + "-",
+            next: AtomicU64::new(1),
+            pending: Mutex::default(),
+            bytes: Arc::default(),
+            bytes_max,
+        }
+    }
+
+    /// Has bytes wait, if as many may.
+    pub(crate) fn wait(&self, bytes: usize) -> Option<Waiting> {
+        let add = |waiting: usize| Some(waiting + bytes).filter(|sum| *sum <= self.bytes_max);
+        let added = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.ok().map(|_| Waiting { of: self.bytes.clone(), bytes })
     }
 
     /// A number, and the id that a message has by it.
@@ -105,6 +128,20 @@ impl Receipts {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a message takes that waits for so many.
+pub(crate) fn bytes_of(message: &PreparedMessage, by: &[Arc<Connection>]) -> usize {
+    message.payload().len() + size_of_val(by) + AROUND_BYTES
+}
+
+/// What is around a message that waits.
+const AROUND_BYTES: usize = 512;
 
 impl Pending {
     fn receipt(&self) -> framecast::Message {

@@ -13,7 +13,7 @@ use crate::{
     fault::{ErrorCode, Fault},
     hooks::Incoming,
     id::Id,
-    receipts::Pending,
+    receipts::{self, Pending},
 };
 
 impl Session {
@@ -45,6 +45,12 @@ impl Session {
         let message = PreparedMessage::new(message);
         let connections = self.core.clients.of_user(&to);
         let recipients = connections.len() as u32;
+        let waits = wants_receipt && !connections.is_empty();
+        let bytes = if waits { receipts::bytes_of(&message, &connections) } else { 0 };
+        let Some(bytes) = self.core.receipts.wait(bytes) else {
+            digest.into_iter().for_each(|digest| self.seen(open).forget(digest));
+            return Err(Fault::new(ErrorCode::Unavailable, "too much waits for receipts"));
+        };
         if let (Some(id), Some(digest)) = (id, digest) {
             self.seen(open).settle(digest, Outcome::Sent(recipients));
             // By the line, as the receipt may come at once.
@@ -62,6 +68,7 @@ impl Session {
                     waiting: connections.clone(),
                     of: recipients,
                     resends_left: self.core.limits.receipt_resends,
+                    _bytes: bytes,
                 };
                 self.core.receipts.expect(number, pending);
                 self.receipts.push_back((now.instant + self.core.limits.receipt_after, number));
@@ -84,10 +91,11 @@ impl Session {
     /// A message by an id: what came of it before, if it is not new.
     pub(super) fn begin(&self, open: &Open, id: &Id) -> Result<Digest, Outcome> {
         let limits = &self.core.limits;
+        let now = self.core.clock.now().instant;
+        self.core.clients.make_room_for_ids(now, limits);
         let mut seen = self.seen(open);
         let digest = seen.digest(id);
-        let now = self.core.clock.now().instant;
-        match seen.begin(now, digest, limits.dedupe_window, limits.dedupe_ids_max) {
+        match seen.begin(now, digest, limits) {
             None => Ok(digest),
             Some(outcome) => Err(outcome),
         }

@@ -13,6 +13,7 @@ mod docs;
 mod errors;
 mod hostile;
 mod limits;
+mod memory;
 mod messages;
 mod rooms;
 mod support;
