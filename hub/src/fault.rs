@@ -131,6 +131,9 @@ impl From<TopicError> for Fault {
             TopicError::TooManyTopics { max } => {
                 Self::new(ErrorCode::Unavailable, format!("there are {max} rooms already"))
             }
+            TopicError::TooManyPatterns { max } => {
+                Self::new(ErrorCode::Unavailable, format!("there are {max} wildcards already"))
+            }
             error => Self::new(ErrorCode::Unavailable, error.to_string()),
         }
     }

@@ -24,6 +24,7 @@ use super::{
     options::{Subscription, Terms},
     presence::{PresenceChange, PresenceKind, Present},
     publication::{Delivery, Publication, Publish, Publishing},
+    wildcards::Wildcards,
 };
 use crate::proto::{Message, PreparedMessage};
 
@@ -57,6 +58,7 @@ pub(super) struct Directory {
     /// Random, so that nobody can choose names for one stripe (catalogue: DS-43).
     hasher: RandomState,
     topics: AtomicUsize,
+    wildcards: Wildcards,
     /// Those of them that have subscribers; what presence is told by is none.
     listed: AtomicUsize,
     epochs: AtomicU64,
@@ -79,6 +81,7 @@ type TellPlace = Box<dyn Fn(Position, &PreparedMessage) -> Option<Message> + Sen
 pub(super) struct Settings {
     pub(super) subscriptions_max: usize,
     topics_max: usize,
+    patterns_max: usize,
     history: HistoryLimits,
     history_bytes_max: usize,
     pub(super) everybody: Terms,
@@ -119,6 +122,14 @@ impl TopicsBuilder {
     /// Topics that there may be. Default 100,000. If there are as many, one that nobody has subscribed to is forgotten for a new one.
     pub fn topics_max(mut self, topics: usize) -> Self {
         self.0.topics_max = topics.max(1);
+        self
+    }
+
+    /// Different wildcards that there may be, however many have subscribed to each. Default 10,000. A new one is refused then, until
+    /// the last subscriber of another has gone. A publish costs each shard that has wildcards a step for 64 of them and each part of
+    /// the topic's name, and a wildcard takes about 3 KiB at most, of each shard that has it.
+    pub fn patterns_max(mut self, patterns: usize) -> Self {
+        self.0.patterns_max = patterns;
         self
     }
 
@@ -182,6 +193,7 @@ impl TopicsBuilder {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher,
             topics: AtomicUsize::new(0),
+            wildcards: Wildcards::default(),
             listed: AtomicUsize::new(0),
             epochs: AtomicU64::new(seed),
             counts: Box::default(),
@@ -207,6 +219,7 @@ impl Topics {
         TopicsBuilder(Settings {
             subscriptions_max: 128,
             topics_max: 100_000,
+            patterns_max: 10_000,
             history: HistoryLimits::NONE,
             history_bytes_max: 256 << 20,
             everybody: Terms::default(),
@@ -368,6 +381,11 @@ impl Topics {
     /// Topics that have subscribers by name, as many as [`list`](Self::list) would list without a limit. It is a number that is kept.
     pub fn listed(&self) -> usize {
         self.0.listed.load(Ordering::Relaxed)
+    }
+
+    /// Different wildcards that somebody has subscribed to.
+    pub fn patterns(&self) -> usize {
+        self.0.wildcards.len()
     }
 
     /// Topics that are known, those with them that nobody has subscribed to and that are not forgotten yet.
@@ -643,8 +661,8 @@ impl Directory {
             });
         };
         if named == Named::Pattern {
+            let name = self.wildcards.come(name, self.settings.patterns_max)?;
             inbox.patterns.fetch_add(1, Ordering::Relaxed);
-            let name: Arc<str> = name.into();
             let subscribed = Subscribed { position: None, members: 0, recovered: None };
             told(tell, &subscribed);
             subscribe(&name, Vec::new());
@@ -697,6 +715,7 @@ impl Directory {
         };
         if is_pattern {
             inbox.patterns.fetch_sub(1, Ordering::Relaxed);
+            self.wildcards.go(name);
             return unsubscribe(name.clone());
         }
         let now = (self.settings.clock)();
@@ -760,9 +779,10 @@ impl Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subscriptions_max, topics_max, history, history_bytes_max, .. } = self;
+        let Self { subscriptions_max, topics_max, patterns_max, history, history_bytes_max, .. } = self;
         let mut debug = f.debug_struct("Settings");
         debug.field("subscriptions_max", subscriptions_max).field("topics_max", topics_max);
+        debug.field("patterns_max", patterns_max);
         debug.field("history", history).field("history_bytes_max", history_bytes_max).finish_non_exhaustive()
     }
 }
