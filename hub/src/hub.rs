@@ -300,6 +300,7 @@ fn topics(limits: &Limits, clock: &Clock) -> Topics {
     Topics::builder()
         .subscriptions_max(limits.rooms_max)
         .topics_max(limits.rooms_total_max)
+        .patterns_max(limits.wildcards_total_max)
         .history(limits.history)
         .history_bytes_max(limits.history_total_bytes)
         .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))

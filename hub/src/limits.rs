@@ -22,6 +22,8 @@ pub struct Limits {
     pub rooms_max: usize,
     /// Rooms in all. Default 100,000.
     pub rooms_total_max: usize,
+    /// Different wildcards that connections subscribe to, in all. Default 10,000; another one is refused with `unavailable`.
+    pub wildcards_total_max: usize,
     /// What is kept of each room. Default 100 messages, 1 MiB, 5 minutes.
     pub history: HistoryLimits,
     /// Bytes that are kept of all rooms together, as [`history_bytes_max`] counts them. Default 256 MiB. A room that is published to when
@@ -85,6 +87,7 @@ impl Default for Limits {
         Self {
             rooms_max: 128,
             rooms_total_max: 100_000,
+            wildcards_total_max: 10_000,
             history: HistoryLimits::default(),
             history_total_bytes: 256 << 20,
             history_page_max: 1000,
@@ -136,6 +139,7 @@ mod tests {
     fn the_defaults_are_what_they_are_said_to_be() {
         let limits = Limits::default();
         assert_eq!((limits.rooms_max, limits.rooms_total_max), (128, 100_000));
+        assert_eq!(limits.wildcards_total_max, 10_000);
         let HistoryLimits { messages, bytes, age } = limits.history;
         assert_eq!((messages, bytes, age), (100, 1 << 20, Duration::from_secs(300)));
         assert_eq!(limits.history_total_bytes, 256 << 20);

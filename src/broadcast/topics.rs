@@ -107,7 +107,7 @@ impl TopicsBuilder {
     /// published to it reaches its subscribers all the same; who comes back later and asks for what is not there is told so, as with
     /// every other limit: [`recovered`](super::Subscribed::recovered) is `None`, a [`Page`] is not `complete`. There is room again as
     /// others' messages become too old or their topics are forgotten: at the latest after twice the age that they may have, as topics
-    /// are used.
+    /// are used or [swept](Topics::sweep).
     pub fn history_bytes_max(mut self, bytes: usize) -> Self {
         self.0.history_bytes_max = bytes;
         self
@@ -398,8 +398,26 @@ impl Topics {
         self.len() == 0
     }
 
+    /// Forgets what is too old, a part of it at a time, so that nobody waits for it long: to be called again and again, once a second
+    /// or so, by whoever has topics with a history. Where others publish it is done by that; where nobody does, nothing else gives
+    /// memory back. The server of `framecast-hub` calls it.
+    ///
+    /// In a call, 4,096 topics at most are forgotten, or lose what is older than [`age`](HistoryLimits::age). So nothing is kept for
+    /// longer than twice its age, and until the next call.
+    pub fn sweep(&self) {
+        let now = (self.0.settings.clock)();
+        for stripe in &self.0.stripes {
+            // Each time with the lock anew, as who publishes waits for it.
+            for _ in 0..SWEEPS {
+                if !self.0.forget_some(&mut lock(stripe), now) {
+                    break;
+                }
+            }
+        }
+    }
+
     /// Forgets the topics that nobody has used for longer than they are kept, and of the others' histories what is too old. It is done
-    /// bit by bit whenever topics are used; this does it at once, for who publishes no more.
+    /// bit by bit whenever topics are used; this does it at once and holds everybody up meanwhile; [`sweep`](Self::sweep) does not.
     pub fn forget_idle(&self) {
         let now = (self.0.settings.clock)();
         for stripe in &self.0.stripes {
@@ -606,9 +624,12 @@ impl Directory {
         }
     }
 
-    fn forget_some(&self, stripe: &mut Stripe, now: Instant) {
-        stripe.forget_old(now, &self.keeping);
-        self.topics.fetch_sub(stripe.forget_idle(now, &self.keeping), Ordering::Relaxed);
+    /// Whether there is more to be forgotten.
+    fn forget_some(&self, stripe: &mut Stripe, now: Instant) -> bool {
+        let is_more_old = stripe.forget_old(now, &self.keeping);
+        let forgotten = stripe.forget_idle(now, &self.keeping);
+        self.topics.fetch_sub(forgotten, Ordering::Relaxed);
+        is_more_old || forgotten > 0
     }
 
     fn lose(&self, topic: &str, from: Position, to: u64) {
@@ -812,5 +833,7 @@ fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
 static MEMBERS: AtomicU64 = AtomicU64::new(1);
 /// Locks over all topics.
 const STRIPES: usize = 64;
+/// How often a sweep looks at what is under one lock, at the most.
+const SWEEPS: usize = 16;
 /// The topic of what is for all, whose name nobody can give.
 const EVERYBODY: &str = "";
