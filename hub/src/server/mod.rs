@@ -126,7 +126,7 @@ impl ServerBuilder {
         };
         let config = engine.unwrap_or_else(|| Server::engine().build().unwrap_or_default());
         let upgrades = Upgrades::new(Acceptor::new(config, endpoint.clone()));
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let draining = AtomicBool::new(false);
         Server(Arc::new(Shared { hub, admin_token, proxies, endpoint, upgrades, metrics, draining }))
     }
