@@ -71,6 +71,12 @@ function state(is, text, at) {
   comesBack = at;
   $("state").dataset.is = is;
   $("state-text").textContent = text;
+  countdown();
+}
+
+/** For the eyes alone: a status that changes every second is no help to who has it read out. */
+function countdown() {
+  $("state-when").textContent = comesBack ? `in ${Math.max(0, Math.ceil((comesBack - performance.now()) / 1000))} s` : "";
 }
 
 async function measure() {
@@ -152,7 +158,8 @@ function show() {
   }
   const room = rooms.get(current);
   const { members } = room.subscription;
-  $("talk-sub").textContent = room.isPattern ? "each room that fits" : members === null ? "" : plural(members, "member");
+  const terms = room.terms.maxRate ? `, ${room.terms.maxRate} messages a second at most` : room.terms.policy ? ", the newest" : "";
+  $("talk-sub").textContent = room.isPattern ? `each room that fits${terms}` : members === null ? "" : `${plural(members, "member")}${terms}`;
   $("count").textContent = room.isPattern || members === null ? "" : members;
   showMembers(room);
 }
@@ -188,9 +195,10 @@ function showMembers(room) {
 
 // Messages
 
-let heard = 0; // messages of this second
-let missed = 0; // told as lost, of this second
-let copies = 0; // of this second's messages, at all members, as far as can be told from here
+// Of this second: messages that came, what gaps told as lost, and the copies that the members of these rooms were sent.
+let heard = 0;
+let missed = 0;
+let copies = 0;
 const unheard = { count: 0, last: undefined }; // for those who listen
 
 function received(message) {
@@ -216,7 +224,7 @@ function isOf({ room: name }, room) {
   return new RegExp(`^${source.join(":")}$`).test(name);
 }
 
-const why = { rate: "more than you asked for", slow: "too slow a reader", broker: "lost between servers", unrecovered: "while you were away" };
+const why = { rate: "left out, as you asked", slow: "lost: this page read too slowly", broker: "lost between servers", unrecovered: "missed while you were away" };
 let lostInAll = 0;
 
 function lost(gap) {
@@ -225,8 +233,8 @@ function lost(gap) {
   lostInAll += count ?? 1;
   const room = rooms.get(gap.room);
   if (!room || gap.presence) return;
-  const what = count === undefined ? "What was said" : plural(count, "message");
-  add(room, { kind: "gap", gap, at: Date.now(), text: `${what} ${why[gap.reason] ?? gap.reason} ${count === 1 || count === undefined ? "is" : "are"} not here` });
+  const what = count === undefined ? "Nobody knows how many messages:" : plural(count, "message");
+  add(room, { kind: "gap", gap, at: Date.now(), text: `${what} ${why[gap.reason] ?? gap.reason}` });
 }
 
 async function fetchGap(entry) {
@@ -275,6 +283,7 @@ function showWaiting() {
 const minute = new Minute();
 let pointed;
 let before; // the hub's figures a second ago
+let scope;
 let isAdmin = true; // until the hub says otherwise
 
 async function figures() {
@@ -285,23 +294,20 @@ async function figures() {
 }
 
 async function tick() {
-  const here = { published: heard, delivered: copies, lost: missed };
-  $("rate").textContent = short(heard);
+  const second = { messages: heard, copies, gaps: missed, drops: 0 };
   [heard, copies, missed] = [0, 0, 0];
   const after = await figures();
-  const since = before && after && after.uptime_s >= before.uptime_s;
-  const rise = (name) => Math.max(0, after[name] - before[name]);
-  const second = since ? { published: rise("messages_in"), delivered: rise("messages_out"), lost: Math.max(here.lost, rise("dropped")) } : here;
-  if (!since && after) Object.assign(second, { published: 0, delivered: 0 }); // the first look is no second
+  const rise = (name) => (before && after ? Math.max(0, after[name] - before[name]) : 0); // none over a restart
+  second.drops = rise("dropped");
+  scope = after && `The whole hub: ${plural(after.total_connections, "connection")}, ${short(rise("messages_out"))} messages out this second`;
   before = after;
   minute.push(second);
-  $("scope").dataset.is = after ? "hub" : "here";
-  const [published, delivered] = ["published", "delivered"].map((name) => minute.mean(name, 5));
-  $("fanout").textContent = published > 0 ? `×${(delivered / published).toFixed(delivered / published < 10 ? 1 : 0)}` : "–";
+  const [messages, all] = ["messages", "copies"].map((name) => minute.mean(name, 5));
+  $("rate").textContent = short(second.messages);
+  $("fanout").textContent = messages > 0 ? `×${(all / messages).toFixed(all / messages < 10 ? 1 : 0)}` : "–";
   $("lost").textContent = short(lostInAll);
-  $("lost").closest("div").classList.toggle("bad", lostInAll > 0);
-  $("lost-unit").textContent = lostInAll === 1 ? "message" : "messages";
-  if (comesBack) $("state-text").textContent = `Connecting again in ${Math.max(0, Math.ceil((comesBack - performance.now()) / 1000))} s`;
+  $("lost").parentElement.classList.toggle("bad", lostInAll > 0);
+  countdown();
   show();
   paint();
 }
@@ -309,13 +315,13 @@ async function tick() {
 function paint() {
   draw($("plot"), minute, pointed);
   const second = minute.seconds[pointed];
-  const scope = $("scope").dataset.is === "hub" ? "the whole hub, a second" : "as far as this page sees, a second";
-  $("scope").textContent = second ? `${60 - pointed} s ago: ${short(second.published)} published, ${short(second.delivered)} delivered, ${short(second.lost)} lost` : scope;
+  $("scope").textContent = second
+    ? `${60 - pointed} s ago: ${plural(second.messages, "message")}, ${short(second.copies)} copies, ${short(second.gaps)} in gaps, ${short(second.drops)} dropped` : scope ?? "";
   const last = minute.seconds.slice(-10).reverse();
   if (document.querySelector(".as-table").open) {
-    $("table").replaceChildren(...last.map(({ published, delivered, lost: gone }, ago) => {
+    $("table").replaceChildren(...last.map(({ messages, copies: all, gaps, drops }, ago) => {
       const row = element("tr");
-      row.append(...[ago + 1, published, delivered, gone].map((value) => element("td", "", value)));
+      row.append(...[ago + 1, messages, all, gaps, drops].map((value) => element("td", "", value)));
       return row;
     }));
   }
@@ -327,8 +333,8 @@ function announce() {
     const { count, last } = unheard;
     $("announce").textContent = count === 1 ? `${authorOf(last)} in ${last.room}: ${textOf(last).slice(0, 120)}` : `${count} new messages, the last by ${authorOf(last)} in ${last.room}: ${textOf(last).slice(0, 120)}`;
   }
-  const sums = ["published", "delivered", "lost"].map((name) => Math.round(minute.mean(name, 10) * 10));
-  $("plot").setAttribute("aria-label", `Of the last ten seconds: ${sums[0]} published, ${sums[1]} delivered, ${sums[2]} lost`);
+  const [messages, all, gaps, drops] = ["messages", "copies", "gaps", "drops"].map((name) => Math.round(minute.mean(name, 10) * 10));
+  $("plot").setAttribute("aria-label", `The last ten seconds: ${plural(messages, "message")}, ${all} copies to members, ${gaps} lost in gaps, ${drops} dropped by the hub`);
   unheard.count = 0;
 }
 
@@ -340,7 +346,7 @@ $("join").addEventListener("submit", (event) => {
   event.preventDefault();
   const [kind, value] = $("terms").value.split(":");
   join($("room").value.trim(), kind === "rate" ? { maxRate: Number(value) } : kind === "policy" ? { policy: value } : {});
-  $("room").value = "";
+  $("room").value = $("terms").value = "";
   $("text").focus();
 });
 $("leave").addEventListener("click", () => leave(current));

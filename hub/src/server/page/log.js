@@ -88,7 +88,7 @@ export class Log {
   }
 
   #row(entry) {
-    const row = element("li", entry.kind);
+    const row = element("li", entry.gap?.reason === "rate" ? "gap asked" : entry.kind);
     const time = element("time", "", new Date(entry.message?.ts ?? entry.at ?? Date.now()).toLocaleTimeString([], { hour12: false }));
     row.append(time, entry.kind === "message" ? this.#said(entry) : this.#noted(entry));
     return row;

@@ -1,11 +1,11 @@
-// The plot of the last minute: what was delivered, what was published, what was lost; one column a second.
+// The plot of the last minute: messages, their copies, and what was lost; one column a second.
 
 const SECONDS = 60;
 const MARGIN = { left: 34, right: 6, top: 8, bottom: 18 };
 
 /** The figures of each second, the newest last. */
 export class Minute {
-  seconds = Array.from({ length: SECONDS }, () => ({ published: 0, delivered: 0, lost: 0 }));
+  seconds = Array.from({ length: SECONDS }, () => ({ messages: 0, copies: 0, gaps: 0, drops: 0 }));
 
   push(second) {
     this.seconds.push(second);
@@ -39,8 +39,8 @@ export function draw(canvas, minute, pointed) {
   pen.clearRect(0, 0, width, height);
 
   const { seconds } = minute;
-  const most = ceiling(Math.max(...seconds.map(({ published, delivered }) => Math.max(published, delivered))));
-  const mostLost = Math.max(...seconds.map(({ lost }) => lost));
+  const most = ceiling(Math.max(...seconds.map(({ messages, copies }) => Math.max(messages, copies))));
+  const mostLost = Math.max(...seconds.map(({ gaps, drops }) => Math.max(gaps, drops)));
   const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
   // Losses hang below the line, by the same scale, in a third of the height at most.
   const below = mostLost > 0 ? Math.max(10, Math.min(inner.height / 3, (inner.height * mostLost) / (most + mostLost))) : 0;
@@ -68,7 +68,7 @@ export function draw(canvas, minute, pointed) {
     pen.fillText(ago === 0 ? "now" : `${ago} s ago`, MARGIN.left + inner.width * (1 - ago / SECONDS), height - 3);
   }
 
-  seconds.forEach(({ published, delivered, lost }, at) => {
+  seconds.forEach(({ messages, copies, gaps, drops }, at) => {
     const x = MARGIN.left + at * step;
     const bar = (value, part, name, down = false) => {
       if (value <= 0) return;
@@ -80,13 +80,14 @@ export function draw(canvas, minute, pointed) {
       pen.roundRect(x + (step - wide) / 2, y, wide, tall, down ? [0, 0, 2, 2] : [2, 2, 0, 0]);
       pen.fill();
     };
-    bar(delivered, 0.96, "--out");
-    bar(published, delivered > 0 ? 0.5 : 0.96, "--in");
-    bar(lost, 0.96, "--bad", true);
+    bar(copies, 0.96, "--out");
+    bar(messages, 0.96, "--in");
+    bar(drops, 0.96, "--dropped", true);
+    bar(gaps, 0.96, "--bad", true);
   });
   if (pointed !== undefined) {
     pen.strokeStyle = colour("--ink");
-    pen.strokeRect(MARGIN.left + pointed * step + 0.5, MARGIN.top + 0.5, step, inner.height - 1);
+    pen.strokeRect(MARGIN.left + pointed * step, MARGIN.top + 0.5, step, inner.height - 1);
   }
 }
 
