@@ -1,5 +1,6 @@
 // /framecast.js in node, against a hub that does as it is told (catalogue: RC).
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import net from "node:net";
 import { once } from "node:events";
 import { Backoff, Framecast, afterClose, frame, matches } from "../../client/js/framecast.js";
@@ -467,6 +468,15 @@ export const CLIENT_CHECKS = {
     await visit.hears({ type: "direct", id: "x", to: "bob", payload: "yes", receipt: true });
     visit.say({ type: "ack", id: "x", recipients: 2 });
     assert.deepEqual(await ack, { id: "x", recipients: 2 });
+  },
+
+  async "client-types-name-what-there-is"() {
+    const types = await readFile(new URL("../../client/js/framecast.d.ts", import.meta.url), "utf8");
+    const body = /export class Framecast \{\n(.*?)\n\}/s.exec(types)[1];
+    const typed = new Set([...body.matchAll(/^  (?:readonly )?(\w+)(?=[:(<])/gm)].map(([, name]) => name));
+    assert.deepEqual([...typed].sort(), Object.getOwnPropertyNames(Framecast.prototype).sort());
+    const exported = [...types.matchAll(/^export (?:class|const|function) (\w+)/gm)].map(([, name]) => name);
+    assert.deepEqual(exported.sort(), Object.keys(await import("../../client/js/framecast.js")).sort());
   },
 
   async "client-goes-on-when-a-listener-throws"() {

@@ -1,5 +1,7 @@
 //! The page with its files, the browser's client, and whether the server is well.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use axum::{
     Router,
     extract::State,
@@ -24,13 +26,21 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 const ASSETS: [Asset; 7] = [
     Asset { path: "/", media_type: HTML, body: include_str!("page/index.html") },
-    Asset { path: "/page/style.css", media_type: "text/css; charset=utf-8", body: include_str!("page/style.css") },
+    Asset {
+        path: "/page/style.css",
+        media_type: "text/css; charset=utf-8",
+        body: include_str!("page/style.css"),
+    },
     Asset { path: "/page/app.js", media_type: JAVASCRIPT, body: include_str!("page/app.js") },
     Asset { path: "/page/log.js", media_type: JAVASCRIPT, body: include_str!("page/log.js") },
     Asset { path: "/page/plot.js", media_type: JAVASCRIPT, body: include_str!("page/plot.js") },
     Asset { path: "/page/icon.svg", media_type: "image/svg+xml", body: include_str!("page/icon.svg") },
     // The very file of the npm package: applications may use it from here, in the version that fits this hub.
-    Asset { path: "/framecast.js", media_type: JAVASCRIPT, body: include_str!("../../../client/js/framecast.js") },
+    Asset {
+        path: "/framecast.js",
+        media_type: JAVASCRIPT,
+        body: include_str!("../../../client/js/framecast.js"),
+    },
 ];
 
 /// The page, its files and the client, which are for everybody.
@@ -42,12 +52,11 @@ pub(super) fn router() -> Router<Server> {
 }
 
 impl Asset {
-    /// Whoever has this very file is told so. FNV-1a: it only has to tell one version from another.
+    /// Tells one version of the file from another, in all processes of one build.
     fn etag(&self) -> String {
-        let hash = self.body.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("\"{hash:016x}\"")
+        let mut hasher = DefaultHasher::new();
+        self.body.hash(&mut hasher);
+        format!("\"{:016x}\"", hasher.finish())
     }
 
     fn answer(&self, etag: &str, headers: &HeaderMap) -> Response {
@@ -58,10 +67,10 @@ impl Asset {
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         ];
-        let has_it = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok()).any(|field| {
-            field.split(',').any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
-        });
-        match has_it {
+        let fields_of_tags =
+            headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok());
+        let mut tags = fields_of_tags.flat_map(|field| field.split(',')).map(str::trim);
+        match tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag) {
             true => (StatusCode::NOT_MODIFIED, fields).into_response(),
             false => (fields, self.body).into_response(),
         }
