@@ -21,7 +21,7 @@ const SERVE = process.env.FRAMECAST_SERVE.split(" ");
 class Ends {
   #ends = [];
   add(end) { this.#ends.push(end); }
-  async all() { for (const end of this.#ends.reverse()) await Promise.resolve(end()).catch(() => {}); }
+  async all() { for (const end of this.#ends.reverse()) await within(Promise.resolve(end()), "an end", 5_000).catch(() => {}); }
 }
 
 let ends;
