@@ -39,12 +39,23 @@ need_tool() {
 
 # Installs a Debian package if the program that it brings is missing.
 need_package() {
-  local program=$1 package=$2 sudo=
+  local program=$1 package=$2
   command -v "$program" >/dev/null && return
   command -v apt-get >/dev/null || { say "$program is missing; install it"; return 1; }
-  [ "$(id -u)" = 0 ] || sudo=sudo
   say "installing Debian's $package, for $program"
-  $sudo apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$package" >/dev/null
+  as_root apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq "$package" >/dev/null
+}
+
+# Puts the files of a Debian package, without those of what it depends on, into FOLDER.
+unpack_package() { # unpack_package PACKAGE FOLDER
+  command -v apt-get >/dev/null || { say "$1 is missing; install it"; return 1; }
+  say "unpacking Debian's $1"
+  mkdir -p "$2" && as_root apt-get update -qq >&2 &&
+    (cd "$2" && apt-get download -qq "$1" >&2 && dpkg -x "$1"_*.deb . && rm "$1"_*.deb)
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 # Every process started by `background` is ended when the script ends, however it ends.

@@ -76,13 +76,14 @@ impl Addresses {
         Self::new(Rate { per_second: 20, burst: 40 }, 1024, true, clock)
     }
 
-    /// Lets a connection of this address in.
+    /// Lets a connection of this address in. If a proxy `is_between`, loopback is not exempt: anybody may be behind it, and have it
+    /// said of themselves.
     ///
     /// # Errors
     /// It has too many, or comes too fast.
-    pub fn admit(&self, address: IpAddr) -> Result<Admitted, AddressError> {
+    pub fn admit(&self, address: IpAddr, is_between: bool) -> Result<Admitted, AddressError> {
         let address = of_one_owner(address);
-        if self.0.exempt_loopback && address.is_loopback() {
+        if self.0.exempt_loopback && address.is_loopback() && !is_between {
             return Ok(Admitted(None));
         }
         self.forget_now_and_then();
@@ -190,22 +191,31 @@ mod tests {
     #[test]
     fn an_owner_has_one_count_whatever_its_address_looks_like() {
         let addresses = addresses(2);
-        let first = addresses.admit(ip("2001:db8::1")).expect("there is room");
-        let _second = addresses.admit(ip("2001:db8::ffff:2")).expect("there is room");
-        assert_eq!(addresses.admit(ip("2001:db8::3")).err(), Some(AddressError::TooMany { max: 2 }));
-        assert!(addresses.admit(ip("2001:db8:0:1::1")).is_ok(), "another /64");
+        let first = addresses.admit(ip("2001:db8::1"), false).expect("there is room");
+        let _second = addresses.admit(ip("2001:db8::ffff:2"), false).expect("there is room");
+        assert_eq!(addresses.admit(ip("2001:db8::3"), false).err(), Some(AddressError::TooMany { max: 2 }));
+        assert!(addresses.admit(ip("2001:db8:0:1::1"), false).is_ok(), "another /64");
         drop(first);
-        assert!(matches!(addresses.admit(ip("2001:db8::4")), Err(AddressError::TooFast { .. })));
-        let _v4 = [addresses.admit(ip("192.0.2.1")), addresses.admit(ip("::ffff:192.0.2.1"))];
-        assert_eq!(addresses.admit(ip("192.0.2.1")).err(), Some(AddressError::TooMany { max: 2 }));
+        assert!(matches!(addresses.admit(ip("2001:db8::4"), false), Err(AddressError::TooFast { .. })));
+        let _v4 = [addresses.admit(ip("192.0.2.1"), false), addresses.admit(ip("::ffff:192.0.2.1"), false)];
+        assert_eq!(addresses.admit(ip("192.0.2.1"), false).err(), Some(AddressError::TooMany { max: 2 }));
     }
 
     #[test]
     fn loopback_is_exempt_and_leaves_nothing() {
         let addresses = addresses(1);
         let admitted: Vec<_> = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"]
-            .map(|text| addresses.admit(ip(text)))
+            .map(|text| addresses.admit(ip(text), false))
             .into();
         assert!(admitted.iter().all(Result::is_ok) && addresses.is_empty());
+    }
+
+    /// A client that sends a `Forwarded` of its own through a proxy that writes `X-Forwarded-For` is known by the proxy's address.
+    #[test]
+    fn loopback_is_not_exempt_behind_a_proxy() {
+        let addresses = addresses(1);
+        let _first = addresses.admit(ip("127.0.0.1"), true).expect("there is room");
+        assert_eq!(addresses.admit(ip("127.0.0.1"), true).err(), Some(AddressError::TooMany { max: 1 }));
+        assert!(addresses.admit(ip("127.0.0.1"), false).is_ok());
     }
 }

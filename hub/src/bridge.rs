@@ -5,7 +5,7 @@
 //! for who waits for it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -46,7 +46,7 @@ pub(crate) struct AnyBroker(pub(crate) Arc<dyn Broker>);
 struct Rooms {
     by_name: HashMap<Arc<str>, Arc<Room>>,
     /// Those that nobody was in any more, at some time since they were last looked at.
-    left: Vec<Arc<str>>,
+    left: VecDeque<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -143,26 +143,33 @@ impl Bridge {
     pub(crate) async fn tend(&self) -> Result<(), BrokerError> {
         self.noted(self.broker.0.renew(&self.node).await)?;
         loop {
-            let Some(name) = self.rooms().left.pop() else { return Ok(()) };
-            let Some(room) = self.rooms().by_name.get(&name).cloned() else { continue };
-            let mut is_subscribed = room.is_subscribed.lock().await;
-            if room.holders.load(Ordering::Relaxed) > 0 {
-                continue;
-            }
-            if *is_subscribed {
-                let ended = self.noted(self.broker.0.unsubscribe(&self.node, &name).await);
-                if let Err(error) = ended {
-                    self.rooms().left.push(name);
-                    return Err(error);
-                }
-                *is_subscribed = false;
-            }
+            let Some(name) = self.rooms().left.front().cloned() else { return Ok(()) };
+            self.give_back(&name).await?;
+            // Not before: who has no more time for this comes back to it.
             let mut rooms = self.rooms();
-            // Whoever has come meanwhile has it subscribed anew.
-            if room.holders.load(Ordering::Relaxed) == 0 {
-                rooms.by_name.remove(&name);
+            if rooms.left.front() == Some(&name) {
+                rooms.left.pop_front();
             }
         }
+    }
+
+    /// Ends a room's subscription, unless somebody is in it again.
+    async fn give_back(&self, name: &Arc<str>) -> Result<(), BrokerError> {
+        let Some(room) = self.rooms().by_name.get(name).cloned() else { return Ok(()) };
+        let mut is_subscribed = room.is_subscribed.lock().await;
+        if room.holders.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        if *is_subscribed {
+            self.noted(self.broker.0.unsubscribe(&self.node, name).await)?;
+            *is_subscribed = false;
+        }
+        let mut rooms = self.rooms();
+        // Whoever has come meanwhile has it subscribed anew.
+        if room.holders.load(Ordering::Relaxed) == 0 {
+            rooms.by_name.remove(name);
+        }
+        Ok(())
     }
 
     fn noted<T>(&self, answer: Result<T, BrokerError>) -> Result<T, BrokerError> {
@@ -203,7 +210,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut rooms = self.bridge.rooms();
         if self.room.holders.fetch_sub(1, Ordering::Relaxed) == 1 {
-            rooms.left.push(self.name.clone());
+            rooms.left.push_back(self.name.clone());
         }
     }
 }

@@ -76,10 +76,7 @@ pub(crate) fn parse(text: &str, batch_max: usize) -> Result<Text<'_>, Malformed>
     let is_batch = text.trim_ascii_start().starts_with('[');
     // Nobody can tell what broken JSON was to be: the name is what there is to go by.
     let malformed = |fault| Malformed { fault, is_rpc: is_batch || text.contains("\"jsonrpc\"") };
-    if is_deep(text) {
-        let message = format!("nested deeper than {DEPTH_MAX}");
-        return Err(malformed(Fault::new(ErrorCode::TooLarge, message)));
-    }
+    check_depth(text).map_err(malformed)?;
     if is_batch {
         let batch: Batch<'_> = serde_json::from_str(text).map_err(|error| malformed(fault(&error)))?;
         return match batch.0.len() > batch_max {
@@ -119,7 +116,14 @@ fn fault(error: &serde_json::Error) -> Fault {
     }
 }
 
-/// Whether a text is nested deeper than many a receiver's parser survives.
+/// Refuses what is nested deeper than many a receiver's parser survives.
+pub(crate) fn check_depth(text: &str) -> Result<(), Fault> {
+    match is_deep(text) {
+        true => Err(Fault::new(ErrorCode::TooLarge, format!("nested deeper than {DEPTH_MAX}"))),
+        false => Ok(()),
+    }
+}
+
 fn is_deep(text: &str) -> bool {
     let opens = |byte: &u8| matches!(byte, b'[' | b'{');
     if text.bytes().filter(opens).count() <= DEPTH_MAX {

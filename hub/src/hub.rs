@@ -412,12 +412,15 @@ impl Hub {
         self.0.limits.broker_within
     }
 
-    /// Publishes to every connection whose client is known.
+    /// Publishes to every connection whose client is known, and waits for what came of it, as [`publish_counted`](Self::publish_counted).
     ///
     /// # Errors
     /// As [`Topics::publish_to_all`].
-    pub fn broadcast(&self, payload: &RawValue) -> Result<Publishing, TopicError> {
-        self.0.topics.publish_to_all(answer::broadcast(payload.get(), self.0.clock.now().unix_ms))
+    pub async fn broadcast(&self, payload: &RawValue) -> Result<Published, TopicError> {
+        let message = answer::broadcast(payload.get(), self.0.clock.now().unix_ms);
+        let published = self.0.topics.publish_to_all(message)?.await;
+        self.0.counters.published(published);
+        Ok(published)
     }
 
     /// Sends to every connection of a user, in the server's name; how many it was.

@@ -77,8 +77,14 @@ impl Proxies {
         client
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
-        let bits = bits(address);
+    /// Whether it is a trusted proxy that has sent this, and says, truly or not, that somebody is behind it.
+    pub(crate) fn speak(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        self.trusts(peer) && (headers.contains_key(FORWARDED) || headers.contains_key(X_FORWARDED_FOR))
+    }
+
+    /// Whether this is a trusted proxy.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let bits = bits(address.to_canonical());
         self.0.iter().any(|network| bits & network.mask == network.bits)
     }
 }

@@ -133,12 +133,8 @@ impl<'t> Envelope<'t> {
 
     pub(crate) fn key(&self) -> Result<Option<Cow<'t, str>>, Fault> {
         let key = self.text("key", self.key)?;
-        match key {
-            Some(key) if key.len() > KEY_BYTES_MAX => {
-                Err(Fault::bad_request(format!("`key` is longer than {KEY_BYTES_MAX} bytes")))
-            }
-            key => Ok(key),
-        }
+        check_key(key.as_deref())?;
+        Ok(key)
     }
 
     pub(crate) fn to(&self) -> Result<Cow<'t, str>, Fault> {
@@ -161,6 +157,13 @@ impl<'t> Envelope<'t> {
     ) -> Result<Option<Cow<'t, str>>, Fault> {
         // What has no escapes is borrowed.
         Ok(typed::<Borrowable<'t>>(name, "a string", raw)?.map(|text| text.0))
+    }
+}
+
+pub(crate) fn check_key(key: Option<&str>) -> Result<(), Fault> {
+    match key.is_some_and(|key| key.len() > KEY_BYTES_MAX) {
+        true => Err(Fault::bad_request(format!("`key` is longer than {KEY_BYTES_MAX} bytes"))),
+        false => Ok(()),
     }
 }
 

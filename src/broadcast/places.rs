@@ -22,6 +22,10 @@ impl<T> Places<T> {
                 place
             }
             None => {
+                if self.places.len() == self.places.capacity() {
+                    // By half at most, and one at first: most connections have one topic, or a few.
+                    self.places.reserve_exact(self.places.len() / 2 + 1);
+                }
                 self.places.push(Some(value));
                 (self.places.len() - 1) as u32
             }

@@ -9,9 +9,9 @@ SAMPLE_KEY, SAMPLE_ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": SAMPLE_KEY}
 
 
-def curl(url, fields, *options, within=()):
+def curl(url, fields, *options):
     """Status and fields (names in lower case) of the answer; a 101 is told at once, though nothing comes after."""
-    with process([*within, *curl_command(url, fields, *options)]) as child:
+    with process(curl_command(url, fields, *options)) as child:
         return read_head(line[2:] for line in child.stdout if line.startswith("< "))
 
 

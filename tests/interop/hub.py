@@ -23,19 +23,19 @@ TOKENS = "".join(f"{token} {user}\n" for token, user in [(ADA, "ada"), *((token,
 
 
 @contextlib.contextmanager
-def hub(*options, within=()):
-    """A hub with the tokens above, run by the command `within`. On the process there are `url` and `port`, and `ws`, the endpoint's URL."""
+def hub(*options):
+    """A hub with the tokens above. On the process there are `url` and `port`, and `ws`, the endpoint's URL."""
     with tempfile.NamedTemporaryFile("w", prefix="framecast-tokens-") as tokens:
         tokens.write(TOKENS)
         tokens.flush()
-        with anonymous_hub("--tokens", tokens.name, "--admin-token", ADMIN, *options, within=within) as server:
+        with anonymous_hub("--tokens", tokens.name, "--admin-token", ADMIN, *options) as server:
             yield server
 
 
 @contextlib.contextmanager
-def anonymous_hub(*options, within=()):
+def anonymous_hub(*options):
     """One for everybody, unless the options say otherwise."""
-    with listening([*within, *SERVE, "--listen", "127.0.0.1:0", *options], "http") as server:
+    with listening([*SERVE, "--listen", "127.0.0.1:0", *options], "http") as server:
         server.ws = server.url.replace("http://", "ws://") + "ws"
         yield server
 
@@ -173,7 +173,7 @@ def hub_node_corrects_its_token():
 
 def hub_expired_token():
     with hub("--jwt-secret", SECRET) as server:
-        token = jwt({"sub": "ada", "exp": int(time.time()) + 2})
+        token = jwt({"sub": "ada", "exp": int(time.time()) + 3})
         with process([*PYTHON_HUB, "tell", server.ws, token]) as python, process([*NODE_HUB, "tell", server.ws, token]) as node:
             for client in (python, node):
                 read_until(client, '"type":"connection_established".*"user_id":"ada"')
@@ -190,7 +190,8 @@ def hub_no_token():
         start = time.monotonic()
         for client in (python, node):
             read_until(client, f"^closed 4001 {why}$")
-        read_until(wscat, rf'Disconnected \(code: 4001, reason: "{why}"\)')
+        # It says why only on a terminal.
+        expect(wscat.wait(), 0, "exit status of wscat")
         expect(8 < time.monotonic() - start < 15, True, "about ten seconds")
 
 
@@ -207,15 +208,13 @@ def jwt(claims):
 
 def hub_chromium_own_page():
     with anonymous_hub() as server:
-        peer(*BROWSER, "greeted", server.url, server.ws)
-        peer(*BROWSER, "posts", server.url, f"{server.url}broadcast", "200")
+        peer(*BROWSER, "own", server.url, server.ws, f"{server.url}broadcast", "200")
 
 
 def hub_chromium_foreign_page():
     """What every page that is visited can try with a hub on the visitor's own machine."""
     with page_server() as foreign, anonymous_hub() as server:
-        peer(*BROWSER, "refused", foreign, server.ws)
-        peer(*BROWSER, "posts", foreign, f"{server.url}broadcast", "403")
+        peer(*BROWSER, "foreign", foreign, server.ws, f"{server.url}broadcast")
 
 
 def hub_foreign_origin():

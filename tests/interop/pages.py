@@ -20,7 +20,11 @@ def page_server():
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as pages:
+    class Pages(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_):
+            """A browser that leaves before it has all of the page."""
+
+    with Pages(("127.0.0.1", 0), Page) as pages:
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{pages.server_port}"

@@ -1,7 +1,6 @@
 """`framecast serve` behind nginx and Caddy, which run on the files of hub/examples/proxy."""
 
 import contextlib
-import os
 import pathlib
 import re
 import signal
@@ -11,40 +10,40 @@ import tempfile
 import time
 
 from curl import UPGRADE, curl
-from harness import BROWSER, ROOT, Failure, end, expect, last_line, peer, process, read_until
+from harness import BROWSER, INSTALLED, ROOT, Failure, end, expect, last_line, peer, process, read_until
 from hub import ADA, ADMIN, ADMIN_ENDPOINTS, CROWD, PYTHON_HUB, anonymous_hub, hub, sends, tells_no_secret
-from pages import page_server
 
 EXAMPLES = ROOT / "hub/examples/proxy"
+NGINX, CADDY = (str(INSTALLED / "bin" / name) for name in ("nginx", "caddy"))
 
 
 class Front:
-    """A hub's public side. Its certificate is for example.com, which is found at `address`."""
+    """A hub's public side. Its certificate is for example.com, which is found on this machine."""
 
-    def __init__(self, server, port, address, place, within):
-        self.server, self.port, self.address, self.place, self.within = server, port, address, place, within
+    def __init__(self, server, port, place):
+        self.server, self.port, self.place = server, port, place
         self.origin = f"https://example.com:{port}"
         self.ws = f"wss://example.com:{port}/ws"
         self.ca = place / "ca.crt"
-        self.log = place / "log"
+        self.written = [place / "access.log", place / "error.log"]
 
-    def curl(self, path="ws", fields=None, *options):
+    def curl(self, path, fields=None, *options):
         """The status alone."""
-        reached = ["--cacert", str(self.ca), "--connect-to", f"::{self.address}:{self.port}"]
-        return curl(f"{self.origin}/{path}", fields or {}, *reached, *options, within=self.within)[0]
+        here = ["--cacert", str(self.ca), "--connect-to", f"::127.0.0.1:{self.port}"]
+        return curl(f"{self.origin}/{path}", fields or {}, *here, *options)[0]
 
     def python(self, what, *rest):
         """The command of a client."""
-        return [*self.within, *PYTHON_HUB, what, self.ws, *rest, "--ca", str(self.ca), "--to", f"{self.address}:{self.port}"]
+        return [*PYTHON_HUB, what, self.ws, *rest, "--ca", str(self.ca), "--to", f"127.0.0.1:{self.port}"]
 
 
 @contextlib.contextmanager
-def behind(proxy, *options, server=hub, within=(), address="127.0.0.1"):
+def behind(proxy, *options, server=hub):
     """A hub behind this proxy, as the README of the examples has it."""
     with tempfile.TemporaryDirectory(prefix="framecast-proxy-") as place:
         port = free_port()
-        with server("--trusted-proxy", "127.0.0.1", "--public-url", f"https://example.com:{port}", *options, within=within) as running:
-            front = Front(running, port, address, pathlib.Path(place), within)
+        with server("--trusted-proxy", "127.0.0.1", "--public-url", f"https://example.com:{port}", *options) as running:
+            front = Front(running, port, pathlib.Path(place))
             with proxy(front):
                 yield front
 
@@ -58,46 +57,51 @@ def free_port():
 
 
 def nginx(front):
-    return nginx_with(front, "$http_host")
+    return run_nginx(front, {})
 
 
-def nginx_with_host(front):
-    """As most snippets have it: without the port."""
-    return nginx_with(front, "$host")
+def usual_nginx(front):
+    """As most snippets have it: the port is lost on the way, and a client's own `Forwarded` is not."""
+    return run_nginx(front, {"$http_host": "$host", 'proxy_set_header Forwarded "";': ""})
 
 
-def nginx_with(front, host):
-    key = front.place / "key.pem"
+def bare_nginx(front):
+    """As somebody leaves it who was content when it worked."""
+    left_out = ("X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-Proto $scheme", 'Forwarded ""')
+    return run_nginx(front, {f"proxy_set_header {line};": "" for line in left_out})
+
+
+def run_nginx(front, changes):
+    place, key = front.place, front.place / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                     "-subj", "/CN=example.com", "-addext", "subjectAltName=DNS:example.com", "-keyout", key, "-out", front.ca],
                    check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     write(front, "nginx.conf", {
-        "listen 443 ssl;": f"listen {front.address}:{front.port} ssl;",
+        "listen 443 ssl;": f"listen 127.0.0.1:{front.port} ssl;",
         "/etc/letsencrypt/live/example.com/fullchain.pem": str(front.ca),
         "/etc/letsencrypt/live/example.com/privkey.pem": str(key),
-        "/var/log/nginx/framecast.log": str(front.log),
+        "/var/log/nginx/framecast.log": f"{place}/access.log",
         "http://127.0.0.1:8000": f"http://127.0.0.1:{front.server.port}",
-        "$http_host": host,
+        **changes,
     })
     # What is around the file on a machine of nginx's own.
-    places = "".join(f"{name}_temp_path {front.place}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    main = front.place / "main.conf"
-    main.write_text(f"daemon off; master_process off; pid {front.place}/pid; error_log stderr;\n"
-                    f"events {{ worker_connections 1024; }}\nhttp {{\n{places}include nginx.conf;\n}}\n", encoding="utf-8")
-    return running(front, ["nginx", "-p", str(front.place), "-e", "stderr", "-c", str(main)])
+    main = place / "main.conf"
+    places = "".join(f"{name}_temp_path {place}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    main.write_text(f"daemon off; master_process off; pid {place}/pid; error_log stderr;\nevents {{}}\nhttp {{\n{places}include nginx.conf;\n}}\n",
+                    encoding="utf-8")
+    return running(front, [NGINX, "-p", str(place), "-e", "stderr", "-c", str(main)])
 
 
 def caddy(front):
     write(front, "Caddyfile", {
         "skip_install_trust\n": "skip_install_trust\n\tadmin off\n\tauto_https disable_redirects\n",
-        "example.com {": f"https://example.com:{front.port} {{\n\tbind {front.address}",
-        "127.0.0.1:8000": f"127.0.0.1:{front.server.port}",
+        "example.com {": f"https://example.com:{front.port} {{\n\tbind 127.0.0.1",
+        "reverse_proxy 127.0.0.1:8000": f"reverse_proxy 127.0.0.1:{front.server.port}",
     })
-    data = front.place / "caddy"
-    front.ca = data / "pki/authorities/local/root.crt"
-    # What Caddy would keep in the user's home.
+    front.ca = front.place / "caddy/pki/authorities/local/root.crt"
+    # Where Caddy keeps what it makes.
     homes = [f"{name}={front.place}" for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")]
-    return running(front, ["env", *homes, "caddy", "run", "--adapter", "caddyfile", "--config", str(front.place / "Caddyfile")])
+    return running(front, ["env", *homes, CADDY, "run", "--adapter", "caddyfile", "--config", str(front.place / "Caddyfile")])
 
 
 def write(front, name, changes):
@@ -112,14 +116,13 @@ def write(front, name, changes):
 @contextlib.contextmanager
 def running(front, command):
     """Until the hub can be reached through it."""
-    front.complaints = front.place / "complaints"
-    with open(front.complaints, "w", encoding="utf-8") as complaints:
-        with process([*front.within, *command], stdin=subprocess.DEVNULL, stdout=complaints, stderr=complaints) as child:
-            while not reached(front):
-                if child.poll() is not None:
-                    raise Failure(f"{command[0]} ended: {last_line(front.complaints.read_text(encoding='utf-8'))}")
-                time.sleep(0.02)
-            yield
+    complaints = front.place / "error.log"
+    with open(complaints, "w", encoding="utf-8") as log, process(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
+        while not reached(front):
+            if child.poll() is not None:
+                raise Failure(f"the proxy ended: {last_line(complaints.read_text(encoding='utf-8'))}")
+            time.sleep(0.02)
+        yield
 
 
 def reached(front):
@@ -150,29 +153,29 @@ def conversation(proxy):
 
 
 def proxy_tells_no_secret(front):
-    for path in (front.log, front.complaints):
+    for path in front.written:
         if path.exists() and (found := re.search(".*-secret.*", path.read_text(encoding="utf-8"))):
             raise Failure(f"a token is in what the proxy wrote: {found[0]}")
 
 
 def nginx_restart():
-    restart(nginx)
+    # Its errors quote the request whatever the access log is told to leave out: only the header keeps a token from there.
+    restart(nginx, front_path="ws")
 
 
 def caddy_restart():
-    restart(caddy)
+    restart(caddy, front_path=f"ws?token={ADA}")
 
 
-def restart(proxy):
+def restart(proxy, front_path):
     """The close code of a restart, and its reason, come through; then there is nothing behind the proxy."""
     with behind(proxy) as front, process(front.python("tell", ADA, "--by=header")) as client:
         read_until(client, '"type":"connection_established"')
         end(front.server, signal.SIGTERM)
         read_until(client, r"^closed 1012 retry_after_ms=\d+$")
-        expect(front.curl(f"ws?token={ADA}"), 502, "status without a hub")
-        # nginx quotes the request among its errors, whatever the access log is told: so its README says to use the header there.
-        if proxy is caddy:
-            proxy_tells_no_secret(front)
+        headers = {"Authorization": f"Bearer {ADA}", "Sec-WebSocket-Protocol": f"framecast, bearer.{ADA}"}
+        expect(front.curl(front_path, headers), 502, "status without a hub")
+        proxy_tells_no_secret(front)
 
 
 # Who is let in
@@ -182,8 +185,8 @@ def nginx_origin():
     origin(nginx)
 
 
-def nginx_origin_without_port():
-    origin(nginx_with_host)
+def usual_nginx_origin():
+    origin(usual_nginx)
 
 
 def caddy_origin():
@@ -193,76 +196,72 @@ def caddy_origin():
 def origin(proxy):
     with behind(proxy) as front:
         expect(front.curl("ws", UPGRADE), 101, "no Origin")
-        for origin, wanted in [(front.origin, 101), (front.origin.upper(), 101), (front.origin.replace("https", "http"), 403), ("https://example.com", 403),
-                               (f"https://elsewhere.example:{front.port}", 403), (f"http://127.0.0.1:{front.server.port}", 403), ("null", 403)]:
-            expect(front.curl("ws", UPGRADE | {"Origin": origin}), wanted, f"a page of {origin}")
-            posted = front.curl("broadcast", {"Origin": origin, "Authorization": f"Bearer {ADMIN}"}, *sends("POST"))
-            expect(posted, 200 if wanted == 101 else 403, f"a broadcast by a page of {origin}")
+        for page, wanted in [(front.origin, 101), (front.origin.replace("https", "http"), 403), ("https://example.com", 403),
+                             (f"https://elsewhere.example:{front.port}", 403), (f"http://127.0.0.1:{front.server.port}", 403), ("null", 403)]:
+            expect(front.curl("ws", UPGRADE | {"Origin": page}), wanted, f"a page of {page}")
+            posted = front.curl("broadcast", {"Origin": page, "Authorization": f"Bearer {ADMIN}"}, *sends("POST"))
+            expect(posted, 200 if wanted == 101 else 403, f"a broadcast by a page of {page}")
 
 
 def chromium_behind_caddy():
-    with page_server() as foreign, behind(caddy, "--allow-anonymous", server=anonymous_hub) as front:
-        peer(*BROWSER, "greeted", f"{front.origin}/", front.ws)
-        peer(*BROWSER, "refused", foreign, front.ws)
+    with behind(caddy, "--allow-anonymous", server=anonymous_hub) as front:
+        # Also a page cannot do what only the administrator may.
+        peer(*BROWSER, "own", f"{front.origin}/", front.ws, f"{front.origin}/broadcast", "403")
 
 
 def nginx_admin():
     admin(nginx)
 
 
+def bare_nginx_admin():
+    admin(bare_nginx)
+
+
 def caddy_admin():
     admin(caddy)
 
 
+# What a client may say so as to be taken for somebody of this machine.
+LIES = [{"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"Connection": "X-Forwarded-For, X-Forwarded-Proto"}, {"Host": "localhost"}]
+
+
 def admin(proxy):
-    """A proxy on this machine makes nobody an administrator, whatever a client says of itself."""
-    lies = [{}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Forwarded-For": ""}, {"Forwarded": "for=127.0.0.1"}, {"Host": "localhost"}, {"Host": "127.0.0.1"},
-            {"Connection": "X-Forwarded-For, X-Forwarded-Proto"}]
-    # The first without any admin token, where loopback alone would do.
+    """A proxy on this machine makes nobody an administrator."""
+    # First without any admin token, where it would be enough to be of this machine.
     for server, wanted in [(anonymous_hub, 403), (hub, 401)]:
         with behind(proxy, "--allow-anonymous", server=server) as front:
             for method, path in ADMIN_ENDPOINTS:
-                for lie in lies:
-                    # Caddy has nothing for other names than its own.
-                    if "Host" in lie and proxy is caddy:
-                        continue
-                    expect(front.curl(path, lie, *sends(method)), wanted, f"{method} /{path} with {lie}")
+                expect(front.curl(path, {}, *sends(method)), wanted, f"{method} /{path}")
                 expect(front.curl(path, {"Authorization": "Bearer wrong"}, *sends(method)), wanted, f"{method} /{path} with a wrong token")
                 if server is hub:
                     expect(front.curl(path, {"Authorization": f"Bearer {ADMIN}"}, *sends(method)), 200, f"{method} /{path} with the token")
+            # Caddy has nothing for other names than its own.
+            for lie in LIES[:-1] if proxy is caddy else LIES:
+                expect(front.curl("stats", lie), wanted, f"GET /stats with {lie}")
     tells_no_secret()
 
 
 def nginx_addresses():
-    addresses(nginx)
+    addresses(nginx, 0)
+
+
+def usual_nginx_addresses():
+    # Whose `Forwarded` says something else than the proxy is anybody: all of these are counted together.
+    addresses(usual_nginx, 3)
 
 
 def caddy_addresses():
-    addresses(caddy)
+    addresses(caddy, 0)
 
 
-def addresses(proxy):
-    """Limits go by the client's address, which is the one that the proxy sees.
-
-    Loopback is exempt from them, so the clients need other addresses: they have a network of their own.
-    """
-    ours, theirs, proxys = "198.51.100.1", "198.51.100.2", "198.51.100.3"
-    with network(ours, theirs, proxys) as within, behind(proxy, "--connections-per-address", "3", within=within, address=proxys) as front:
-        peer(*front.python("addresses", ADA, ours, theirs, "3"))
-
-
-@contextlib.contextmanager
-def network(*addresses):
-    """A network of no other machine, with these addresses beside loopback's; yields what runs a command in it."""
-    root = os.geteuid() == 0
-    script = "; ".join(["ip link set lo up", *(f"ip address add {address}/32 dev lo" for address in addresses), "echo ready", "exec cat"])
-    with process(["unshare", "--net", *([] if root else ["--map-root-user"]), "sh", "-ec", script]) as holder:
-        read_until(holder, "^ready$")
-        yield ["nsenter", f"--target={holder.pid}", "--net", *([] if root else ["--user", "--preserve-credentials"])]
+def addresses(proxy, more):
+    """Limits go by the client's address, which is the one that the proxy sees."""
+    with behind(proxy, "--connections-per-address", "3") as front:
+        peer(*front.python("addresses", ADA, "127.0.0.2", "127.0.0.3", "3", str(more)))
 
 
 PROXY_CHECKS = [
     nginx_conversation, caddy_conversation, nginx_restart, caddy_restart,
-    nginx_origin, nginx_origin_without_port, caddy_origin, chromium_behind_caddy,
-    nginx_admin, caddy_admin, nginx_addresses, caddy_addresses,
+    nginx_origin, usual_nginx_origin, caddy_origin, chromium_behind_caddy,
+    nginx_admin, bare_nginx_admin, caddy_admin, nginx_addresses, usual_nginx_addresses, caddy_addresses,
 ]

@@ -24,6 +24,8 @@ impl Host {
             Some(token) => server.admin_token(token.clone()),
             None => server,
         };
+        // Without TLS of ours there may still be a proxy's.
+        let server = if settings.tls.is_some() { server.secure(true) } else { server };
         let tls = settings.tls.as_ref().map(|(cert, key)| Tls::from_pem_files(cert, key)).transpose();
         Ok(Self { server: server.build(), tls: tls.map_err(Failure::usage)? })
     }

@@ -1,10 +1,11 @@
 //! `framecast serve`: the hub, on the terms of its options.
 //!
 //! `options` are what may be said, by the command line, the environment (`layer`) or a `file`, and `values` judge it; `settings` are what
-//! is in force; `host` makes a hub and a server of them; `logs` and `signals` are what a process has beside.
+//! is in force; `host` makes a hub and a server of them; `logs`, by `lines`, and `signals` are what a process has beside.
 
 mod file;
 mod host;
+mod lines;
 mod logs;
 mod options;
 mod settings;
@@ -32,7 +33,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     };
     let settings = Settings::of(options, environment, file)?;
     let host = Host::of(&settings)?;
-    let logs = Logs::start(settings.log, settings.log_level);
+    let logs = Logs::start(settings.log, settings.log_level).map_err(|error| Failure::new(1, error))?;
     server::raise_file_limit();
     let runtime = server::runtime(settings.threads).map_err(|error| Failure::new(1, error))?;
     runtime.block_on(serve(&settings, host, &logs))

@@ -9,7 +9,7 @@ use framecast::Refusal;
 use http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts};
 use subtle::ConstantTimeEq;
 
-use super::{Server, metrics::Refused, peer::is_of_this_machine};
+use super::{Server, metrics::Refused};
 use crate::token::Secret;
 
 /// Lets through who is the admin. What changes something, a page of another origin may not ask for in any case.
@@ -34,7 +34,7 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
 pub(super) fn is_admin(server: &Server, parts: &Parts) -> bool {
     match &server.0.admin_token {
         Some(admin) => bearer(&parts.headers).is_some_and(|token| is_same(token, admin)),
-        None => is_of_this_machine(parts),
+        None => server.0.is_of_this_machine(parts),
     }
 }
 

@@ -57,13 +57,13 @@ impl Server {
     /// Binds the first address that can be bound, such as `127.0.0.1:8000`, `[::]:0` or `localhost:80`.
     ///
     /// # Errors
-    /// That of the last address.
+    /// That of the last address, which it names.
     pub async fn bind(&self, addr: &str) -> io::Result<Bound> {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
         for addr in lookup_host(addr).await? {
             match listen(addr).and_then(|socket| Ok((socket.local_addr()?, socket))) {
                 Ok((addr, socket)) => return Ok(Bound { server: self.clone(), socket, addr, tls: None }),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("{addr}: {error}")),
             }
         }
         Err(last)
@@ -151,10 +151,10 @@ impl Server {
         info!("stopped");
     }
 
-    /// When to come back: once the window is over, and not all at once.
+    /// When to come back, if the last one is closed after this time: once there can be a process again, and not all at once.
     fn come_back(&self, left: Duration) -> String {
         let spread = self.0.hub.random().up_to(left.max(COME_BACK_WITHIN));
-        format!("retry_after_ms={}", (left + spread).as_millis())
+        format!("retry_after_ms={}", (left + RESTART_WITHIN + spread).as_millis())
     }
 }
 
@@ -218,15 +218,17 @@ impl Host {
         async move {
             // A peer that is gone already has no options to set; its socket says so soon enough.
             let _ = stream.set_nodelay(true);
-            // Who has said nothing yet costs nothing yet either, and is not waited for at the end.
+            // Who has said nothing yet costs nothing yet either, and is not waited for at the end. That a new socket is readable tokio
+            // says before it knows.
+            let mut first = [0];
             let spoken = tokio::select! {
                 biased;
-                spoken = timeout_at(deadline, stream.readable()) => spoken,
+                spoken = timeout_at(deadline, stream.peek(&mut first)) => spoken,
                 () = has_begun(&mut ending) => return,
             };
             let why = match (spoken, tls) {
-                (Ok(Ok(())), None) => speak(stream, router, peer, deadline, ending).await,
-                (Ok(Ok(())), Some(acceptor)) => {
+                (Ok(Ok(1..)), None) => speak(stream, router, peer, deadline, ending).await,
+                (Ok(Ok(1..)), Some(acceptor)) => {
                     let accepted = tokio::select! {
                         biased;
                         accepted = timeout_at(deadline, acceptor.accept(stream)) => accepted,
@@ -241,7 +243,8 @@ impl Host {
                         Err(_) => Some(Refused::Late),
                     }
                 }
-                (Ok(Err(_)), _) => None,
+                // It went without a word.
+                (Ok(_), _) => None,
                 (Err(_), _) => Some(Refused::Late),
             };
             if let Some(why) = why {
@@ -340,5 +343,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const TEND_EVERY: Duration = Duration::from_secs(1);
 /// Whoever has come to its head has this long for it, however late.
 const HEAD_WITHIN_MIN: Duration = Duration::from_secs(1);
+/// From the last close to the next process.
+const RESTART_WITHIN: Duration = Duration::from_millis(500);
 /// Those who were closed last come back within this time, at the earliest one after the other.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(1);

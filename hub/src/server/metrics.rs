@@ -37,11 +37,12 @@ pub(super) enum Refused {
     Http,
     Late,
     Origin,
+    Payload,
     Tls,
 }
 
 impl Refused {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Accept,
         Self::AddressConnections,
         Self::AddressRate,
@@ -53,6 +54,7 @@ impl Refused {
         Self::Http,
         Self::Late,
         Self::Origin,
+        Self::Payload,
         Self::Tls,
     ];
 
@@ -76,6 +78,7 @@ impl Refused {
             Self::Http => "http",
             Self::Late => "late",
             Self::Origin => "origin",
+            Self::Payload => "payload",
             Self::Tls => "tls",
         }
     }

@@ -94,8 +94,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether browsers reach the server by TLS, its own or a proxy's: see [`Endpoint::secure`]. Default: unknown, until
-    /// [`Bound::tls`] says so.
+    /// Whether browsers reach the server by TLS, its own or a proxy's: see [`Endpoint::secure`]. Default: unknown, and pages of its
+    /// name by `http` and by `https` are both of its origin. Say it where you know it, beside [`Bound::tls`] too.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = Some(secure);
         self

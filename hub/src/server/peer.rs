@@ -13,12 +13,17 @@ impl Shared {
     pub(super) fn client(&self, parts: &Parts) -> Option<IpAddr> {
         Some(self.proxies.client(socket(parts)?, &parts.headers))
     }
-}
 
-/// Whether it comes from this machine, and for it.
-pub(super) fn is_of_this_machine(parts: &Parts) -> bool {
-    let Some(host) = host(&parts.headers) else { return false };
-    socket(parts).is_some_and(|peer| is_local(peer, &parts.headers, host))
+    /// Whether there is a trusted proxy between the client and us.
+    pub(super) fn has_proxy_between(&self, parts: &Parts) -> bool {
+        socket(parts).is_some_and(|peer| self.proxies.speak(peer, &parts.headers))
+    }
+
+    /// Whether it comes from this machine, and for it. Nothing does that a trusted proxy sends, whether it says for whom or not.
+    pub(super) fn is_of_this_machine(&self, parts: &Parts) -> bool {
+        let Some(host) = host(&parts.headers) else { return false };
+        socket(parts).is_some_and(|peer| !self.proxies.trusts(peer) && is_local(peer, &parts.headers, host))
+    }
 }
 
 fn socket(parts: &Parts) -> Option<IpAddr> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Path, Query, Request, State},
+    extract::{
+        Path, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
@@ -15,11 +18,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::Server;
+use super::{Server, metrics::Refused};
 use crate::{
+    envelope::check_depth,
     fault::{ErrorCode, Fault},
     json::Json,
     post::Post,
+    request::check_key,
 };
 
 pub(super) fn router() -> Router<Server> {
@@ -46,9 +51,12 @@ fn page_max() -> usize {
     usize::MAX
 }
 
-async fn rooms(State(server): State<Server>, Query(page): Query<Page>) -> Response {
-    let Page { prefix, after, limit } = page;
-    json(StatusCode::OK, server.0.hub.rooms_json(&prefix, &after, limit))
+async fn rooms(
+    State(server): State<Server>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Failed> {
+    let Query(Page { prefix, after, limit }) = page?;
+    Ok(json(StatusCode::OK, server.0.hub.rooms_json(&prefix, &after, limit)))
 }
 
 async fn stats(State(server): State<Server>) -> Response {
@@ -58,7 +66,7 @@ async fn stats(State(server): State<Server>) -> Response {
 /// To every connection.
 async fn broadcast(State(server): State<Server>, request: Request) -> Result<Response, Failed> {
     let payload = payload(&server, request).await?;
-    let published = server.0.hub.broadcast(&payload)?.await;
+    let published = server.0.hub.broadcast(&payload).await?;
     let sent = Json::object()
         .text("status", "sent")
         .number("recipients", u64::from(published.delivered + published.queued));
@@ -74,10 +82,12 @@ struct Terms {
 /// To a room.
 async fn publish(
     State(server): State<Server>,
-    Path(room): Path<String>,
-    Query(Terms { key }): Query<Terms>,
+    room: Result<Path<String>, PathRejection>,
+    terms: Result<Query<Terms>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Failed> {
+    let (Path(room), Query(Terms { key })) = (room?, terms?);
+    check_key(key.as_deref())?;
     if Named::of(&room).map_err(Fault::from)? == Named::Pattern {
         return Err(Fault::bad_request("a wildcard is for subscribers only").into());
     }
@@ -98,25 +108,36 @@ async fn publish(
 /// To a user.
 async fn direct(
     State(server): State<Server>,
-    Path(user_id): Path<String>,
+    user_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Failed> {
+    let Path(user_id) = user_id?;
     let payload = payload(&server, request).await?;
     let recipients = server.0.hub.direct(&user_id, &payload);
     let sent = Json::object().text("status", "sent").text("user_id", &user_id);
     Ok(json(StatusCode::OK, sent.number("recipients", recipients as u64).end()))
 }
 
-async fn disconnect(State(server): State<Server>, Path(user_id): Path<String>) -> Response {
+async fn disconnect(
+    State(server): State<Server>,
+    user_id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failed> {
+    let Path(user_id) = user_id?;
     let connections = server.0.hub.disconnect(&user_id, "disconnected by the server's admin");
     let done = Json::object().text("status", "disconnected").text("user_id", &user_id);
-    json(StatusCode::OK, done.number("connections", connections as u64).end())
+    Ok(json(StatusCode::OK, done.number("connections", connections as u64).end()))
 }
 
 /// The body, which is JSON, within its size and its time.
 async fn payload(server: &Server, request: Request) -> Result<Box<RawValue>, Failed> {
-    let max = server.0.hub.payload_bytes_max();
-    let body: Body = request.into_body();
+    let payload = read_payload(server.0.hub.payload_bytes_max(), request.into_body()).await;
+    if payload.is_err() {
+        server.0.metrics.refused(Refused::Payload);
+    }
+    payload
+}
+
+async fn read_payload(max: usize, body: Body) -> Result<Box<RawValue>, Failed> {
     let bytes = match timeout(BODY_WITHIN, to_bytes(body, max)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
@@ -128,7 +149,9 @@ async fn payload(server: &Server, request: Request) -> Result<Box<RawValue>, Fai
         }
     };
     let not_json = |_| Fault::new(ErrorCode::BadJson, "the body is the payload: JSON");
-    Ok(serde_json::from_slice::<Box<RawValue>>(&bytes).map_err(not_json)?)
+    let payload = serde_json::from_slice::<Box<RawValue>>(&bytes).map_err(not_json)?;
+    check_depth(payload.get())?;
+    Ok(payload)
 }
 
 /// A request that comes to nothing: `{"code","message"}`, as an `error` has them.
@@ -142,6 +165,18 @@ impl From<Fault> for Failed {
             _ => StatusCode::BAD_REQUEST,
         };
         Self(status, fault)
+    }
+}
+
+impl From<QueryRejection> for Failed {
+    fn from(error: QueryRejection) -> Self {
+        Fault::bad_request(error.body_text()).into()
+    }
+}
+
+impl From<PathRejection> for Failed {
+    fn from(error: PathRejection) -> Self {
+        Fault::bad_request(error.body_text()).into()
     }
 }
 

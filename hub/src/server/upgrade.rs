@@ -52,7 +52,7 @@ struct Params {
 async fn open(server: &Server, mut parts: Parts, client_id: Option<String>) -> Response {
     let metrics = &server.0.metrics;
     let address = server.0.client(&parts);
-    let admitted = match admit(server, address) {
+    let admitted = match admit(server, address, server.0.has_proxy_between(&parts)) {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
@@ -97,9 +97,9 @@ async fn open(server: &Server, mut parts: Parts, client_id: Option<String>) -> R
 }
 
 /// Whether its address may have another connection now.
-fn admit(server: &Server, address: Option<IpAddr>) -> Result<Option<Admitted>, Refusal> {
+fn admit(server: &Server, address: Option<IpAddr>, is_between: bool) -> Result<Option<Admitted>, Refusal> {
     let Some(address) = address else { return Ok(None) };
-    server.0.hub.addresses().admit(address).map(Some).map_err(|error| {
+    server.0.hub.addresses().admit(address, is_between).map(Some).map_err(|error| {
         debug!(%address, %error, "upgrade refused");
         server.0.metrics.refused(Refused::of(error));
         let retry_after = error.retry_after().unwrap_or(CROWDED_RETRY_AFTER);

@@ -26,6 +26,8 @@ struct State {
     topics: Topics,
     /// What it was asked and has done.
     done: Vec<String>,
+    /// What is to be delivered later.
+    late: Vec<(String, Position, Publish)>,
     /// What could not be delivered.
     missed: Vec<(String, Position)>,
 }
@@ -36,13 +38,15 @@ enum Mode {
     Slow,
     Away,
     Refuses,
+    /// It answers, and delivers late.
+    Lags,
 }
 
 impl Remote {
     fn new() -> Self {
         let topics = Topics::builder().history(HistoryLimits::default()).build();
-        let (nodes, done, missed) = Default::default();
-        Self(Arc::new(Mutex::new(State { mode: Mode::Up, nodes, topics, done, missed })))
+        let (nodes, done, late, missed) = Default::default();
+        Self(Arc::new(Mutex::new(State { mode: Mode::Up, nodes, topics, done, late, missed })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -53,7 +57,12 @@ impl Remote {
         let mut state = self.lock();
         state.mode = mode;
         if mode == Mode::Up {
-            // What was lost meanwhile is told first.
+            for (room, position, publish) in std::mem::take(&mut state.late) {
+                for (topics, _) in state.nodes.values() {
+                    topics.deliver(&room, position, publish.clone()).expect("there is room");
+                }
+            }
+            // What was lost meanwhile is told before what comes.
             for (room, position) in std::mem::take(&mut state.missed) {
                 for (topics, _) in state.nodes.values() {
                     topics.lost(&room, position, position.offset).expect("it has a name");
@@ -81,7 +90,7 @@ impl Remote {
         Box::pin(poll_fn(move |_| {
             let mut state = self.lock();
             match state.mode {
-                Mode::Up => Poll::Ready(f(&mut state)),
+                Mode::Up | Mode::Lags => Poll::Ready(f(&mut state)),
                 // Whoever wants to know asks again.
                 Mode::Slow => Poll::Pending,
                 Mode::Away => Poll::Ready(Err(BrokerError::Away)),
@@ -97,6 +106,7 @@ impl State {
         for (topics, rooms) in self.nodes.values() {
             match self.mode {
                 _ if !rooms.contains(room) => {}
+                Mode::Lags => self.late.push((room.to_owned(), position, publish.clone())),
                 Mode::Away => self.missed.push((room.to_owned(), position)),
                 _ => drop(topics.deliver(room, position, publish.clone())?),
             }
@@ -149,7 +159,9 @@ impl Broker for Remote {
     }
 
     fn renew<'b>(&'b self, _: &'b str) -> BrokerFuture<'b, ()> {
-        self.answer(|_| Ok(()))
+        // As fast as ever: it is what has to be done that is slow.
+        let answer = if self.lock().mode == Mode::Away { Err(BrokerError::Away) } else { Ok(()) };
+        Box::pin(std::future::ready(answer))
     }
 
     fn presence<'b>(&'b self, _: &'b str) -> BrokerFuture<'b, Vec<Present>> {
@@ -240,6 +252,7 @@ fn a_broker_that_fails_is_told_and_what_failed_may_be_sent_again() {
 fn what_takes_too_long_is_given_up_and_comes_no_more() {
     let (world, remote) = world(Limits::default());
     let ada = world.anonymous("ada").greeted();
+    assert_eq!(tend(&world), Some(Ok(())));
     remote.is(Mode::Slow);
     ada.says(&message(1, "r"));
     world.passes(1_000);
@@ -309,8 +322,14 @@ fn a_room_is_subscribed_to_once_however_many_are_in_it() {
     bob.says(r#"{"type":"unsubscribe","room":"r"}"#);
     assert_eq!((tend(&world), remote.done()), (Some(Ok(())), vec![]));
     cem.hangs_up();
+    // Nor if somebody is in it again.
+    let cem = world.anonymous("cem2").inside(&["r"]);
+    assert_eq!((tend(&world), remote.done()), (Some(Ok(())), vec![]));
+    cem.hangs_up();
     remote.is(Mode::Away);
     assert_eq!(tend(&world), Some(Err(BrokerError::Away)));
+    remote.is(Mode::Slow);
+    assert_eq!(tend(&world), None, "and it is dropped");
     remote.is(Mode::Up);
     assert_eq!(tend(&world), Some(Ok(())));
     assert_eq!(tend(&world), Some(Ok(())));
@@ -424,6 +443,30 @@ fn what_is_published_while_somebody_comes_back_comes_once() {
     session.borrow_mut().returned(returned, &mut out);
     remote.publish_elsewhere("r", 3);
     assert_eq!(ada.hears()[1..], [said("r", 1, 1, 1), said("r", 2, 2, 1), said("r", 3, 3, 1)]);
+}
+
+/// The broker's history may be ahead of what it has delivered.
+#[test]
+fn what_is_still_to_be_delivered_comes_once() {
+    let (world, remote) = world(Limits::default());
+    let first = remote.publish_elsewhere("r", 1);
+    let bob = world.anonymous("bob").inside(&["r"]);
+    remote.is(Mode::Lags);
+    remote.publish_elsewhere("r", 2);
+    let ada = world.anonymous("ada").greeted();
+    let subscribe =
+        format!(r#"{{"type":"subscribe","room":"r","since":{{"epoch":{},"offset":0}}}}"#, first.epoch);
+    assert_eq!(
+        ada.asks(&subscribe),
+        [
+            r#"{"type":"subscribed","room":"r","members":2,"epoch":7,"offset":1,"recovered":true}"#
+                .to_owned(),
+            said("r", 1, 1, 1)
+        ]
+    );
+    remote.is(Mode::Up);
+    assert_eq!(ada.hears(), [said("r", 2, 2, 1)]);
+    assert_eq!(bob.hears(), [said("r", 2, 2, 1)]);
 }
 
 #[test]

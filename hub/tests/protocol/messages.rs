@@ -123,7 +123,11 @@ fn everybody_who_is_known_gets_what_is_for_all() {
     let unknown = world.anonymous("eve");
     unknown.hears();
     let payload = serde_json::value::RawValue::from_string("{\"down\": 5}".to_owned()).expect("it is JSON");
-    world.hub.broadcast(&payload).expect("there is room");
+    let mut broadcast = std::pin::pin!(world.hub.broadcast(&payload));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(broadcast.as_mut().poll(&mut context).is_pending(), "nobody has had a turn to take it");
     assert_eq!(ada.hears(), [r#"{"type":"broadcast","payload":{"down": 5},"ts":1730000000123}"#]);
     assert_eq!(unknown.hears(), [] as [&str; 0]);
+    assert!(broadcast.poll(&mut context).is_ready());
+    assert_eq!(world.hub.stats().messages_out, 1);
 }

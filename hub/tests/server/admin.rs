@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::{body::Body, extract::ConnectInfo};
 use framecast::handshake::OriginPolicy;
-use framecast_hub::{Secret, Server};
+use framecast_hub::{Proxies, Secret, Server};
 use tower_service::Service;
 
 use crate::support::*;
@@ -94,6 +94,17 @@ async fn without_a_token_only_this_machine_itself_is_let_in() {
         let hostless = format!("{line} HTTP/1.0\r\nContent-Length: 1\r\n\r\n1");
         let hostless = running.send(hostless.as_bytes()).await;
         assert_eq!(hostless.status, if line.starts_with("GET") { 403 } else { 400 }, "{line}");
+    }
+}
+
+/// One that passes on no more than the `Host` that a client made up.
+#[tokio::test]
+async fn without_a_token_a_trusted_proxy_of_this_machine_is_not_this_machine() {
+    let proxies = Proxies::new(["127.0.0.1"]).expect("it is an address");
+    let running = Running::of(hub(|hub| hub), |server| server.proxies(proxies)).await;
+    for line in ROUTES {
+        let answer = running.send(&request(line, "localhost", "", "1")).await;
+        assert_eq!(answer.status, 403, "{line}");
     }
 }
 

@@ -48,6 +48,39 @@ async fn what_is_no_json_is_told_400_and_sent_to_nobody() {
     let answer = running.send(&[head.as_bytes(), b"\"\xff\""].concat()).await;
     assert_eq!(answer.seen(), (400, Some("application/json"), wanted));
     assert_eq!(running.metric("framecast_messages_out_total").await, 0);
+    assert_eq!(running.metric("framecast_refused_total{reason=\"payload\"}").await, 9 * 3 + 1);
+}
+
+/// catalogue: DS-16
+#[tokio::test]
+async fn a_payload_that_is_nested_too_deep_is_told_413() {
+    let running = Running::of(hub(|hub| hub), with_admin).await;
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(running.admin("POST /broadcast/r", &nested(128)).await.status, 200);
+    let wanted = "{\"code\":\"too_large\",\"message\":\"nested deeper than 128\"}\n";
+    for depth in [129, 100_000] {
+        let answer = running.admin("POST /broadcast/r", &nested(depth)).await;
+        assert_eq!(answer.seen(), (413, Some("application/json"), wanted));
+    }
+}
+
+#[tokio::test]
+async fn what_a_path_or_a_query_does_not_say_right_is_told_400_as_json() {
+    let running = Running::of(hub(|hub| hub), with_admin).await;
+    for (line, body) in [
+        ("GET /rooms?limit=x".to_owned(), ""),
+        ("GET /rooms?limit=1&limit=2".to_owned(), ""),
+        ("POST /broadcast/%ff".to_owned(), "1"),
+        ("POST /broadcast/r?key=a&key=b".to_owned(), "1"),
+        (format!("POST /broadcast/r?key={}", "k".repeat(256)), "1"),
+        ("POST /users/%ff/messages".to_owned(), "1"),
+        ("DELETE /users/%ff".to_owned(), ""),
+    ] {
+        let answer = running.admin(&line, body).await;
+        assert_eq!((answer.status, answer.header("content-type")), (400, Some("application/json")), "{line}");
+        assert!(answer.body.starts_with(r#"{"code":"bad_request","message":""#), "{line}: {}", answer.body);
+    }
+    assert_eq!(running.admin(&format!("POST /broadcast/r?key={}", "k".repeat(255)), "1").await.status, 200);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! A server on a port of its own, framecast's client, and requests written by hand.
 
+#![allow(dead_code, reason = "not every binary that has it needs all of it")]
+
 use std::{net::SocketAddr, time::Duration};
 
+use axum::{body::Body, extract::ConnectInfo};
 use framecast::{
     Connector, Message, WebSocket,
     handshake::{ClientRequest, Url},
@@ -9,6 +12,7 @@ use framecast::{
 };
 use framecast_hub::{Bound, Hub, HubBuilder, Secret, Server, ServerBuilder, Stop, Tokens};
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
+use tower_service::Service;
 
 #[path = "../../../tests/support/peer.rs"]
 mod peer;
@@ -110,9 +114,15 @@ impl Running {
         Answer::new(&answer)
     }
 
-    /// A metric's value, by its name and labels.
+    /// A metric's value, by its name and labels; by the router, whatever is spoken on the port.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let page = self.admin("GET /metrics", "").await.body;
+        let request = http::Request::get("/metrics").header("host", "localhost");
+        let request = request.header("authorization", format!("Bearer {ADMIN}"));
+        let request = request.extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let request = request.body(Body::empty()).expect("it is a request");
+        let answer = self.server.router().call(request).await.expect("a router answers");
+        let page = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("it has an end");
+        let page = String::from_utf8(page.to_vec()).expect("it is text");
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().expect("it is a number")
     }
@@ -230,4 +240,11 @@ pub(crate) fn field<'j>(json: &'j str, name: &str) -> &'j str {
         None => start.split([',', '}']).next(),
     }
     .expect("there is a first")
+}
+
+/// The CPU time of this thread, which is that of a whole test with a runtime of one: a machine that others use may be slow for
+/// reasons of theirs.
+pub(crate) fn cpu_of_worker() -> Duration {
+    let usage = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(usage.tv_sec as u64, usage.tv_nsec as u32)
 }

@@ -8,8 +8,8 @@ use std::{
 
 use super::simulation::{Clock, Sim, gap, message, say};
 use crate::broadcast::{
-    Broker, BrokerError, BrokerFuture, HistoryLimits, MemoryBroker, NameError, Position, Present, Publish,
-    Subscription,
+    Broker, BrokerError, BrokerFuture, HistoryLimits, Local, MemoryBroker, NameError, Position, Present,
+    Publish, Subscription, TopicError, Topics,
 };
 
 /// What a broker in memory answers at once.
@@ -209,4 +209,42 @@ fn presence_is_the_sum_over_nodes_whose_lease_has_not_ended() {
     broker.attach("b", &Sim::new(1).topics);
     assert_eq!(who(), [present("ann", 1)], "who was b before is no more");
     assert_eq!(at_once(broker.renew("c")), Err(BrokerError::Refused("no node c".into())));
+}
+
+/// Who subscribes first is told where the topic is at the broker, and comes back from there.
+#[test]
+fn a_place_is_taken_over_and_never_taken_back() {
+    let topics = Topics::builder().history(HistoryLimits::default()).build();
+    let at = |epoch, offset| Position { epoch, offset };
+    topics.place("t", at(9, 5)).expect("it is a name");
+    assert_eq!(topics.position("t"), Some(at(9, 5)));
+    topics.deliver("t", at(9, 6), "six").expect("there is room");
+    topics.place("t", at(9, 5)).expect("it is a name");
+    assert_eq!(topics.position("t"), Some(at(9, 6)), "it was asked before and answered after");
+    let local = Local::new(&topics);
+    let back = local.member().subscribe("t", Subscription::new().since(at(9, 5))).expect("subscribed");
+    assert_eq!((back.position, back.recovered), (Some(at(9, 6)), Some(1)));
+    topics.place("t", at(8, 1)).expect("it is a name");
+    assert_eq!(topics.position("t"), Some(at(8, 1)), "another run");
+    assert_eq!(topics.place("t:*", at(8, 1)), Err(TopicError::Name(NameError::Wildcard)));
+}
+
+#[test]
+fn what_is_delivered_may_tell_its_place() {
+    let topics = Topics::builder()
+        .tell_place(|position, message| match message.as_text()? {
+            "panic" => panic!("for a test"),
+            "as it is" => None,
+            text => Some(format!("{text} at {}", position.offset).into()),
+        })
+        .build();
+    let local = Local::new(&topics);
+    local.member().subscribe("t", Subscription::new()).expect("subscribed");
+    for (offset, text) in [(5, "this"), (6, "as it is"), (7, "panic")] {
+        topics.deliver("t", Position { epoch: 9, offset }, text).expect("there is room");
+    }
+    topics.publish("t", "our own").expect("there is room");
+    let taken = local.take(std::time::Instant::now());
+    let texts: Vec<_> = taken.iter().filter_map(|message| message.as_text()).collect();
+    assert_eq!(texts, ["this at 5", "as it is", "panic", "our own"]);
 }

@@ -147,6 +147,8 @@ fn who_has_subscribed_gets_everything_and_who_has_unsubscribed_nothing() {
     let now_and_then: Vec<_> = workers.iter().cycle().take(4).map(|worker| worker.join(&topics)).collect();
     let by_wildcard: Vec<_> = workers.iter().map(|worker| worker.join(&topics)).collect();
     const EACH: usize = 4000;
+    // Where the workers have no turn for a while, what they are to do would become more and more.
+    const TURNS_MAX: usize = 20_000;
     let sessions: Vec<HashMap<&str, Vec<Session>>> = thread::scope(|scope| {
         let publishers = [0, 1].map(|_| {
             let (topics, counted) = (&topics, &counted);
@@ -168,7 +170,10 @@ fn who_has_subscribed_gets_everything_and_who_has_unsubscribed_nothing() {
                 let (topics, publishers_end) = (&topics, &publishers_end);
                 scope.spawn(move || {
                     let mut sessions: HashMap<&str, Vec<Session>> = HashMap::new();
-                    while !publishers_end.load(Ordering::Acquire) {
+                    for _ in 0..TURNS_MAX {
+                        if publishers_end.load(Ordering::Acquire) {
+                            break;
+                        }
                         for topic in TOPICS {
                             let subscribed =
                                 member.subscribe(topic, Subscription::new()).expect("subscribed");
@@ -188,7 +193,10 @@ fn who_has_subscribed_gets_everything_and_who_has_unsubscribed_nothing() {
         for (member, _) in &by_wildcard {
             let publishers_end = &publishers_end;
             scope.spawn(move || {
-                while !publishers_end.load(Ordering::Acquire) {
+                for _ in 0..TURNS_MAX {
+                    if publishers_end.load(Ordering::Acquire) {
+                        break;
+                    }
                     member.subscribe(">", Subscription::new()).expect("subscribed");
                     assert!(member.unsubscribe(">"));
                 }

@@ -25,8 +25,19 @@ pub(super) struct Book {
     connections_max: usize,
     handshakes_max: usize,
     state: Mutex<State>,
-    shutting_down: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     left: Notify,
+}
+
+/// Whether connections are let in, and what becomes of those that were just about to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// They are refused, and closed when it is their turn.
+    #[cfg(feature = "axum")]
+    Draining,
+    /// They are refused, and closed at once.
+    ShuttingDown,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +60,7 @@ impl Book {
             connections_max,
             handshakes_max,
             state: Mutex::default(),
-            shutting_down: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Open),
             left: Notify::new(),
         }
     }
@@ -102,13 +113,18 @@ impl Book {
         within: Duration,
         close: impl Fn(Duration) -> (CloseCode, String),
     ) {
-        self.shutting_down.send_replace(true);
+        self.phase.send_replace(Phase::Draining);
         let (start, open) = (Instant::now(), self.all_open());
         let count = open.len().try_into().unwrap_or(u32::MAX);
         for (number, shared) in (0..).zip(open) {
-            let at = within * number / count;
-            sleep_until(start + at).await;
-            let (code, reason) = close(within - at);
+            sleep_until(start + within * number / count).await;
+            let (code, reason) = close(within * (count - 1 - number) / count);
+            // An error says that it is closing already.
+            let _ = shared.close_behind_topics(code, &reason);
+        }
+        // Those whose handshake was under way when it began; for the others the first Close counts.
+        for shared in self.all_open() {
+            let (code, reason) = close(Duration::ZERO);
             // An error says that it is closing already.
             let _ = shared.close_behind_topics(code, &reason);
         }
@@ -118,7 +134,7 @@ impl Book {
 
     /// What topics have for a connection comes before its Close, if it takes it within `patience`.
     async fn close_all(&self, patience: Duration) {
-        self.shutting_down.send_replace(true);
+        self.phase.send_replace(Phase::ShuttingDown);
         for shared in self.all_open() {
             // An error says that it is closing already.
             let _ = shared.close_behind_topics(CloseCode::AWAY, "");
@@ -171,9 +187,9 @@ impl Entry {
 
     /// Resolves once the answer can only be 503: at once if there are too many, else when the listener shuts down.
     pub(super) fn unavailable(&self) -> impl Future<Output = ()> + use<> {
-        let (admitted, mut shutting_down) = (self.admitted, self.book.shutting_down.subscribe());
+        let (admitted, mut phase) = (self.admitted, self.book.phase.subscribe());
         async move {
-            if admitted && shutting_down.wait_for(|on| *on).await.is_err() {
+            if admitted && phase.wait_for(|phase| *phase != Phase::Open).await.is_err() {
                 std::future::pending().await
             }
         }
@@ -182,7 +198,7 @@ impl Entry {
     /// Whether the answer can only be 503, as things are.
     #[cfg(feature = "axum")]
     pub(super) fn is_unavailable(&self) -> bool {
-        !self.admitted || *self.book.shutting_down.borrow()
+        !self.admitted || *self.book.phase.borrow() != Phase::Open
     }
 
     /// Whether it had to go before its handshake was finished.
@@ -197,7 +213,7 @@ impl Entry {
         state.open.insert(self.id, Arc::downgrade(shared));
         drop(state);
         // Asked after it is in the book: whoever shuts down meanwhile has seen it there, or is seen here.
-        if *self.book.shutting_down.borrow() {
+        if *self.book.phase.borrow() == Phase::ShuttingDown {
             let _ = shared.close(CloseCode::AWAY, "");
         }
     }

@@ -1,8 +1,9 @@
-// Chromium on a page.   node browser.js echo|refused|greeted PAGE_URL WS_URL [EXTENSIONS]
-//                      node browser.js posts PAGE_URL URL STATUS
+// Chromium on a page.   node browser.js echo|refused PAGE_URL WS_URL [EXTENSIONS]
+//                       node browser.js own|foreign PAGE_URL WS_URL POST_URL [STATUS]
 //
-// It offers compression; EXTENSIONS is what the page must be told of it, nothing by default. STATUS is what a request must be
-// answered with that any page can make of any server. The name example.com is this machine, whose certificates are taken as they are.
+// It offers compression; EXTENSIONS is what the page must be told of it, nothing by default. The second two are for the hub: STATUS is
+// what it must answer to a POST of the kind that any page can make to any server; 403 to that of a foreign page. The name example.com
+// is this machine, whose certificates are taken as they are.
 // Exit status 0 if the page saw what it should; otherwise the last line printed says what was wrong.
 "use strict";
 const assert = require("node:assert");
@@ -81,20 +82,26 @@ const scenarios = {
     assert.match((await complaint).text(), /Unexpected response code: 403/);
   },
 
-  /** By the hub, whose first message is a welcome. */
-  async greeted(page, url) {
+  /** A page of the hub's own, whose first message is a welcome. */
+  async own(page, url, postUrl, status) {
     const { first, code, wasClean } = await page.evaluate(firstMessageInPage, url);
     assert.deepStrictEqual({ code, wasClean }, { code: 1000, wasClean: true }, `${code}, after ${first}`);
     assert.strictEqual(JSON.parse(first).type, "connection_established", first);
+    await posts(page, postUrl, Number(status));
   },
 
-  async posts(page, url, status) {
-    const answer = page.waitForResponse(url);
-    const body = JSON.stringify("from a page");
-    await page.evaluate(([to, what]) => fetch(to, { method: "POST", mode: "no-cors", body: what }), [url, body]);
-    assert.strictEqual((await answer).status(), Number(status), "the status");
+  async foreign(page, url, postUrl) {
+    await scenarios.refused(page, url);
+    await posts(page, postUrl, 403);
   },
 };
+
+async function posts(page, url, status) {
+  const answer = page.waitForResponse(url);
+  const body = JSON.stringify("from a page");
+  await page.evaluate(([to, what]) => fetch(to, { method: "POST", mode: "no-cors", body: what }), [url, body]);
+  assert.strictEqual((await answer).status(), status, "the status");
+}
 
 async function main(what, pageUrl, ...rest) {
   const browser = await chromium.launch(OPTIONS); // with a profile of its own, removed at the end

@@ -172,3 +172,13 @@ fn of_several_errors_the_first_is_told() {
     let wrong_log = r#"framecast.toml:1: log: "x": must be one of text, json"#;
     assert_eq!(error("log = 'x'\ndrain = -1\nzzz = 1\n[routes]\n'ws' = 'a'"), wrong_log);
 }
+
+/// docs/production.md has one to begin with.
+#[test]
+fn the_file_in_the_docs_is_right() {
+    let docs = include_str!("../../../../docs/production.md");
+    let (_, rest) = docs.split_once("```toml\n").expect("a file");
+    let (text, _) = rest.split_once("```").expect("its end");
+    let File { options, routes } = file(text);
+    assert!(options.public_url.is_some() && options.limits.max_connections.is_some() && !routes.is_empty());
+}

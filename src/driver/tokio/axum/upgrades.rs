@@ -41,7 +41,7 @@ impl Upgrades {
 
     /// [`shut_down`](Self::shut_down) with closes that are spread evenly over `within`, so that those who come back elsewhere do not
     /// all come at once: first upgrades are refused, then each connection, the oldest first, is closed with what `close` says about
-    /// the time that is left of `within`. Nobody waits if nobody is connected, and one alone is closed at once.
+    /// the time until the last one is. Nobody waits if nobody is connected, and one alone is closed at once.
     ///
     /// What topics have for a connection comes before its Close. This returns when all are gone, or when the time to close of
     /// the last one is up.
