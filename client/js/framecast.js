@@ -369,7 +369,6 @@ export class Framecast {
     this.#closing = deferred();
     const { promise } = this.#closing;
     const link = this.#link;
-    clearTimeout(this.#retry);
     if (!link?.socket || link.socket.readyState === CONNECTING) {
       this.#drop(link);
       this.#finish({ code, reason, wasClean: false });
@@ -537,7 +536,7 @@ export class Framecast {
     const stable = link.open && now() - link.openedAt >= minUptime;
     if (stable) {
       this.#backoff.reset();
-      this.#refusedTokens = then === "token" ? 1 : 0;
+      this.#refusedTokens = 0;
     }
     if (this.#backoff.attempt >= attempts) return this.#finish(end);
     // A hub that names a time has spread its clients already; but one that closes us again and again gets our back-off on top.

@@ -184,6 +184,8 @@ export const CLIENT_CHECKS = {
     const hub = client(server.url, { connectTimeout: 100 });
     assert.match((await next(hub, "error")).message, /^not connected within 100 ms$/);
     await next(hub, "open");
+    await new Promise((resolve) => setTimeout(resolve, 150)); // nothing is to happen: the time to connect is over once it has
+    assert.deepEqual([hub.readyState, server.visits.length], [Framecast.OPEN, 2]);
     const never = client(() => new Promise(() => {}), { connectTimeout: 30 });
     await next(never, "reconnecting");
   },
@@ -242,6 +244,15 @@ export const CLIENT_CHECKS = {
     assert.equal(await code(hub.publish("a", 1).ack), "expired");
     assert.deepEqual(hub.queued, { count: 0, bytes: 0 });
     assert.equal(client("ws://127.0.0.1:1/ws", { queue: false }).publish("a", 1).reason, "queue_full");
+
+    const server = await fake((visit, n) => { if (n === 0) visit.welcome(); });
+    const cut = client(server.url, { queue: { age: 30 } });
+    await next(cut, "open");
+    const { ack } = cut.publish("a", 1);
+    const visit = await server.visit(0);
+    await visit.hears({ type: "message" });
+    visit.cut();
+    assert.equal(await code(ack), "unknown");
   },
 
   async "client-tells-what-was-never-sent-when-it-is-closed"() {
@@ -270,7 +281,11 @@ export const CLIENT_CHECKS = {
     assert.equal(second.url, "/ws/c-1?resume=secret");
     await second.hears({ payload: 3 });
     assert.deepEqual(second.received.map(({ id, payload }) => [id, payload]), sent.map(({ id }, at) => [id, at + 1]));
-    for (const { id } of sent) second.say({ type: "ack", id, offset: 1 });
+    const [{ id: underWay }, ...others] = sent;
+    second.say({ type: "error", id: underWay, code: "unavailable", message: "a message of this id is on its way" });
+    for (const { id } of others) second.say({ type: "ack", id, offset: 1 });
+    await second.hears({ id: underWay }, 1);
+    second.say({ type: "ack", id: underWay, offset: 1 });
     await Promise.all(sent.map(({ ack }) => ack));
   },
 
@@ -323,6 +338,8 @@ export const CLIENT_CHECKS = {
     const waits = [hub.publish("a", 1).ack, hub.call("m"), hub.presence("a"), hub.ping(), hub.history("a", { timeout: 20 })];
     assert.deepEqual(await Promise.all(waits.map(code)), Array(5).fill("timeout"));
     assert.deepEqual(hub.queued, { count: 0, bytes: 0 });
+    for (let n = 1; n <= 40; n += 1) hub.publish("b", n);
+    await (await server.visit(0)).hears({ payload: 40 }); // who waited has the place of who was given up
   },
 
   async "client-speaks-json-rpc-and-batches"() {
@@ -397,8 +414,8 @@ export const CLIENT_CHECKS = {
     const server = await fake();
     const hub = client(server.url);
     const told = [];
-    hub.subscribe("a", { message() {}, gap: ({ from, to, reason }) => told.push([from, to, reason]) });
     hub.subscribe("b:*", { gap: ({ room, reason }) => told.push([room, reason]) });
+    hub.subscribe("a", { message() {}, gap: ({ from, to, reason }) => told.push([from, to, reason]) });
     for (const [n, place] of [{ offset: 3 }, { offset: 9 }, { epoch: 8, offset: 1 }, { epoch: 8, offset: 1 }].entries()) {
       const visit = await server.visit(n);
       await visit.joins("a", place);
@@ -407,6 +424,8 @@ export const CLIENT_CHECKS = {
       visit.cut();
     }
     const pattern = ["b:*", "unrecovered"];
+    // Rooms before patterns, so that what is recovered of a room does not come by a pattern as well.
+    assert.deepEqual(server.visits[1].received.map(({ room }) => room), ["a", "b:*"]);
     assert.deepEqual(told, [[4, 9, "unrecovered"], pattern, [undefined, undefined, "unrecovered"], pattern, pattern]);
   },
 
@@ -428,7 +447,8 @@ export const CLIENT_CHECKS = {
   async "client-makes-a-subscription-anew-for-presence"() {
     const server = await fake();
     const hub = client(server.url);
-    hub.subscribe("a", () => {});
+    const got = [];
+    hub.subscribe("a", ({ payload }) => got.push(payload));
     const visit = await server.visit(0);
     await visit.joins("a", { offset: 3 });
     await next(hub, "subscribed");
@@ -436,12 +456,14 @@ export const CLIENT_CHECKS = {
     const left = [];
     hub.subscribe("a", { join: ({ user_id }) => joined.push(user_id), leave: ({ user_id }) => left.push(user_id) });
     await visit.hears({ type: "unsubscribe", room: "a" });
-    const again = await visit.joins("a", { offset: 3, recovered: true }, 1);
+    visit.tells("a", "between", 4); // by the earlier subscription, so that it comes again
+    const again = await visit.joins("a", { offset: 4, recovered: true }, 1);
     assert.deepEqual([again.presence, again.since], [true, { epoch: 7, offset: 3 }]);
+    visit.tells("a", "between", 4);
     visit.say({ type: "join", room: "a", user_id: "bob", client_id: "b", members: 2 });
     visit.say({ type: "leave", room: "a", user_id: "bob", client_id: "b", members: 1 });
     await eventually(() => left.length > 0, "the leave");
-    assert.deepEqual([joined, left, hub.rooms[0].members], [["bob"], ["bob"], 1]);
+    assert.deepEqual([got, joined, left, hub.rooms[0].members], [["between"], ["bob"], ["bob"], 1]);
   },
 
   async "client-tells-a-refused-room-and-asks-again-for-a-busy-one"() {
