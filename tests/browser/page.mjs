@@ -165,6 +165,25 @@ export const PAGE_CHECKS = {
     assert.ok(page.requested.every((url) => !url.includes("token")), "a token in a URL");
   },
 
+  async "page-keeps-its-name-and-lets-nobody-else-have-it"() {
+    const { http } = await serve();
+    const page = await tab(`${http}?name=ada`);
+    await connected(page);
+    await page.reload();
+    await connected(page);
+    await page.click("#you summary");
+    await page.click("#connection .primary");
+    await page.locator("#you:not([open])").waitFor();
+    await connected(page);
+    assert.equal(await nameOf(page), "ada");
+    const stranger = await tab(`${http}?name=ada`);
+    await stranger.locator('#state[data-is="closed"]', { hasText: "This name is somebody else's" }).waitFor();
+    await stranger.fill("#name", "bob");
+    await stranger.press("#name", "Enter");
+    await connected(stranger);
+    await page.locator("#members li", { hasText: "bob" }).waitFor();
+  },
+
   async "page-tells-gaps-and-fetches-what-they-left-out"() {
     const { http } = await serve();
     const page = await tab(http);

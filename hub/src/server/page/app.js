@@ -16,6 +16,7 @@ $("name").value = asked.get("name")
 /** What is known of each room that was joined, by its name. */
 const rooms = new Map();
 let current;
+let isAdmin = true; // until the hub says otherwise
 let hub;
 
 const log = new Log({ scroller: $("log"), list: $("messages"), welcome: $("welcome"), newest: $("newest"), fetch: fetchGap });
@@ -26,11 +27,12 @@ function connect() {
   hub?.close();
   const clientId = $("name").value.trim() || undefined;
   const token = $("token").value;
-  const mine = new Framecast(new URL("../ws", import.meta.url), { clientId, token: token || undefined });
+  const mine = new Framecast(new URL("../ws", import.meta.url), { clientId, resume: secretOf(clientId), token: token || undefined });
   hub = mine;
   const when = (type, listener) => mine.on(type, (event) => { if (mine === hub) listener(event); });
   when("open", ({ userId }) => {
     $("you-name").textContent = userId ?? mine.clientId;
+    sessionStorage.setItem(`resume ${mine.clientId}`, mine.resume ?? "");
     $("you").open = false;
     state("open", "Connected");
     measure();
@@ -57,11 +59,14 @@ function connect() {
   for (const room of rooms.values()) subscribe(room);
 }
 
+/** Who comes back by a name of this tab's, after a reload as well, has to show that it is the same. */
+const secretOf = (clientId) => sessionStorage.getItem(`resume ${clientId}`) || undefined;
+
 const reasons = {
   1000: () => "Disconnected",
   1006: (reason) => reason || "Disconnected",
   4001: (reason) => `A token is needed: ${reason}`,
-  4003: (reason) => `Not allowed: ${reason}`,
+  4003: (reason) => (reason === "client_id is somebody else's" ? "This name is somebody else's" : `Not allowed: ${reason}`),
   4009: () => "Connected in another tab by this name",
 };
 
@@ -125,7 +130,6 @@ function look(name) {
   room.unread = 0;
   log.show(room.transcript);
   $("talk-title").textContent = name;
-  $("curl").textContent = `curl -d '"hello"' ${new URL(`../broadcast/${encodeURIComponent(name)}`, import.meta.url)}`;
   $("text").disabled = room.isPattern;
   $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${name}`;
   // Links keep the rooms, as they are shown.
@@ -158,6 +162,8 @@ function show() {
   }
   const room = rooms.get(current);
   const { members } = room.subscription;
+  const admin = isAdmin ? "" : `-H "Authorization: Bearer $ADMIN_TOKEN" `;
+  $("curl").textContent = `curl ${admin}-d '"hello"' ${new URL(`../broadcast/${encodeURIComponent(current)}`, import.meta.url)}`;
   const terms = room.terms.maxRate ? `, ${room.terms.maxRate} messages a second at most` : room.terms.policy ? ", the newest" : "";
   $("talk-sub").textContent = room.isPattern ? `each room that fits${terms}` : members === null ? "" : `${plural(members, "member")}${terms}`;
   $("count").textContent = room.isPattern || members === null ? "" : members;
@@ -284,13 +290,12 @@ const minute = new Minute();
 let pointed;
 let before; // the hub's figures a second ago
 let scope;
-let isAdmin = true; // until the hub says otherwise
 
 async function figures() {
   if (!isAdmin || hub.readyState !== Framecast.OPEN) return undefined;
-  const answer = await fetch(new URL("../stats", import.meta.url)).catch(() => undefined);
+  const answer = await fetch(new URL("../stats", import.meta.url), { signal: AbortSignal.timeout(900) }).catch(() => undefined);
   if (answer?.status === 401 || answer?.status === 403) isAdmin = false;
-  return answer?.ok ? answer.json() : undefined;
+  return answer?.ok ? answer.json().catch(() => undefined) : undefined;
 }
 
 async function tick() {
