@@ -15,11 +15,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-/// WebSockets for the shell: a client for people and scripts, and servers to try clients with.
 /// With the system's, an idle connection costs a quarter more: tokio's tasks are aligned to 128 bytes, which it pads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// WebSockets for the shell: a client for people and scripts, and servers to try clients with.
 #[derive(Parser)]
 #[command(name = "framecast", version, arg_required_else_help = true)]
 struct Cli {
@@ -29,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Talk to a server: each line typed is a message.
+    // What it says of itself is with its options: a comment here would take the place of all of it.
     Connect(Box<connect::Options>),
     /// Answer each message to its sender.
     Echo(server::Options),

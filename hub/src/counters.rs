@@ -163,7 +163,8 @@ impl Counters {
         });
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    /// All of it. `too_slow` are the connections that the rooms themselves have closed, for their readers.
+    pub(crate) fn counts(&self, too_slow: u64) -> Counts {
         let mut counts = Counts::new();
         counts.one("messages_in", "Messages that came from clients, of any type.", &self.messages_in);
         counts.one("messages_out", "Messages of rooms that subscribers were given.", &self.messages_out);
@@ -184,6 +185,7 @@ impl Counters {
         counts.family("rate_limited", help, "scope", &self.rate_limited);
         counts.family("auth", "Who came, and what its token was.", "outcome", &self.auth);
         counts.family("closes", "Connections that the hub closed.", "reason", &self.closes);
+        counts.more("closes", Ending::TooSlow, too_slow);
         counts
     }
 }
@@ -268,7 +270,8 @@ mod tests {
         in_their_places::<Ending>();
         // The last one of all, so that none is missing behind it.
         assert_eq!(ErrorCode::ALL.len(), ErrorCode::Unavailable as usize + 1);
-        let counts = Counters::new(Instant::now()).counts();
+        let counts = Counters::new(Instant::now()).counts(3);
+        assert_eq!(counts.get("closes", Some("too_slow")), Some(3));
         let mut names: Vec<_> = counts.iter().map(|count| (count.name, count.label)).collect();
         let len = names.len();
         names.sort_unstable();

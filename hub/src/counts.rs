@@ -65,6 +65,16 @@ impl Counts {
             value: family.get(*kind),
         }));
     }
+
+    /// What somebody else has counted of a kind that is there already.
+    pub(crate) fn more(&mut self, name: &str, kind: impl Kind, more: u64) {
+        let is_it = |count: &&mut Count| {
+            count.name == name && count.label.is_some_and(|(_, value)| value == kind.name())
+        };
+        if let Some(count) = self.0.iter_mut().find(is_it) {
+            count.value += more;
+        }
+    }
 }
 
 impl<'c> IntoIterator for &'c Counts {

@@ -2,7 +2,12 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use framecast::broadcast::{BrokerError, NameError, TopicError};
+use framecast::{
+    CloseCode,
+    broadcast::{BrokerError, NameError, TopicError},
+};
+
+use crate::hooks::Denied;
 
 /// The `code` of an `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,11 +81,13 @@ pub(crate) struct Fault {
     pub(crate) code: ErrorCode,
     pub(crate) message: Cow<'static, str>,
     pub(crate) retry_after: Option<Duration>,
+    /// The application has the connection end for it.
+    pub(crate) close: Option<CloseCode>,
 }
 
 impl Fault {
     pub(crate) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self { code, message: message.into(), retry_after: None, close: None }
     }
 
     pub(crate) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
@@ -92,14 +99,19 @@ impl Fault {
     }
 
     pub(crate) fn rate_limited(retry_after: Duration) -> Self {
-        let message = Cow::Borrowed("too fast");
-        Self { code: ErrorCode::RateLimited, message, retry_after: Some(retry_after) }
+        Self { retry_after: Some(retry_after), ..Self::new(ErrorCode::RateLimited, "too fast") }
     }
 
     /// Rounded up, so that who waits so long has waited long enough.
     pub(crate) fn retry_after_ms(&self) -> Option<u64> {
         let millis = |time: Duration| time.as_nanos().div_ceil(1_000_000);
         self.retry_after.map(|time| u64::try_from(millis(time)).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Denied> for Fault {
+    fn from(Denied { reason, close }: Denied) -> Self {
+        Self { close, ..Self::forbidden(reason) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
+use framecast::CloseCode;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -20,7 +21,11 @@ struct Who {
 
 /// The application says no, for this reason, which the client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denied(pub(crate) Cow<'static, str>);
+pub struct Denied {
+    pub(crate) reason: Cow<'static, str>,
+    /// What the connection is closed with, if it is to be.
+    pub(crate) close: Option<CloseCode>,
+}
 
 /// What a client wants to send.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +63,7 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<String, RpcError>
 
 type Permit<T> = Box<dyn Fn(&Context, &T) -> Result<(), Denied> + Send + Sync>;
 type Tell = Box<dyn Fn(&Context) + Send + Sync>;
+type TellFirst = Box<dyn Fn(&Context, &str) -> Option<Box<RawValue>> + Send + Sync>;
 type PermitConnect = Box<dyn Fn(&Context) -> Result<(), Denied> + Send + Sync>;
 type PermitIncoming = Box<dyn Fn(&Context, &Incoming<'_>) -> Result<(), Denied> + Send + Sync>;
 type Method = Arc<dyn Fn(Context, Params) -> Answering + Send + Sync>;
@@ -67,6 +73,7 @@ type Method = Arc<dyn Fn(Context, Params) -> Answering + Send + Sync>;
 pub(crate) struct Hooks {
     pub(crate) connect: Option<PermitConnect>,
     pub(crate) subscribe: Option<Permit<str>>,
+    pub(crate) subscribed: Option<TellFirst>,
     pub(crate) message: Option<PermitIncoming>,
     pub(crate) disconnect: Option<Tell>,
     pub(crate) methods: std::collections::HashMap<String, Method>,
@@ -104,7 +111,15 @@ impl Context {
 impl Denied {
     /// The reason, short and without secrets.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), close: None }
+    }
+
+    /// The connection ends for it, with this code and the reason, of which 123 bytes are sent: a match that there is not, say, with
+    /// [`CloseCode::POLICY`]. The codes from 4000 to 4999 are the application's, but for those in [`close`](crate::close). One that may not
+    /// be sent is 1008. What JSON-RPC asks for ends in an error all the same.
+    pub fn closing(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        let code = if code.is_sendable() { code } else { CloseCode::POLICY };
+        Self { reason: reason.into(), close: Some(code) }
     }
 }
 

@@ -155,13 +155,13 @@ impl HubBuilder {
         self
     }
 
-    /// The seconds between two pings of the server's, as clients are told. Default 20, which is the engine's.
+    /// The seconds between two pings of the server's, as clients are told; 0, there are none. Default 20, which is the engine's.
     pub fn ping_interval_s(mut self, seconds: u64) -> Self {
         self.ping_interval_s = seconds;
         self
     }
 
-    /// Asked when somebody is known and before it is told so. No: the connection is closed with 4003.
+    /// Asked when somebody is known and before it is told so. No: the connection is closed with 4003, or as [`Denied::closing`] says.
     pub fn on_connect(
         mut self,
         hook: impl Fn(&Context) -> Result<(), Denied> + Send + Sync + 'static,
@@ -176,6 +176,21 @@ impl HubBuilder {
         hook: impl Fn(&Context, &str) -> Result<(), Denied> + Send + Sync + 'static,
     ) -> Self {
         self.hooks.subscribe = Some(Box::new(hook));
+        self
+    }
+
+    /// Asked when somebody is subscribed to a room, by whatever way: what it is told first, behind `subscribed` and before all that is
+    /// published from then on, and nobody else is. It comes as a `message` of the room, without an offset. Not asked for wildcards, for who is in the room already,
+    /// and for who comes back and is sent what it missed.
+    ///
+    /// So an application that first changes what it says here and then publishes the change has nobody miss any; who subscribes between the
+    /// two is told of it twice, and knows it by a number in both. It is asked while the room is locked: it must not wait, and to use
+    /// the hub in it, or a lock that is held while something is published, is a deadlock.
+    pub fn on_subscribed(
+        mut self,
+        hook: impl Fn(&Context, &str) -> Option<Box<RawValue>> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.subscribed = Some(Box::new(hook));
         self
     }
 
@@ -286,6 +301,7 @@ fn topics(limits: &Limits, clock: &Clock) -> Topics {
         .subscriptions_max(limits.rooms_max)
         .topics_max(limits.rooms_total_max)
         .history(limits.history)
+        .history_bytes_max(limits.history_total_bytes)
         .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))
         .tell_gap(|gap| Some(answer::gap(gap)))
         .tell_place(|position, message| answer::with_place(message.as_text()?, position))
@@ -445,7 +461,7 @@ impl Hub {
 
     /// What was counted, with reasons: for metrics.
     pub fn counts(&self) -> Counts {
-        self.0.counters.counts()
+        self.0.counters.counts(self.0.topics.losses().disconnected)
     }
 
     /// What was counted, in short.

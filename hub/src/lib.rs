@@ -58,6 +58,7 @@ pub use counters::Stats;
 pub use counts::{Count, Counts};
 pub use errand::{Errand, Returned};
 pub use fault::{ErrorCode, close};
+pub use framecast::CloseCode;
 pub use hooks::{Context, Denied, Incoming, Params};
 pub use hub::{BuildError, Hub, HubBuilder};
 pub use jwt::{JwtKey, KeyError};

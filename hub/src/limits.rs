@@ -24,6 +24,11 @@ pub struct Limits {
     pub rooms_total_max: usize,
     /// What is kept of each room. Default 100 messages, 1 MiB, 5 minutes.
     pub history: HistoryLimits,
+    /// Bytes that are kept of all rooms together, as [`history_bytes_max`] counts them. Default 256 MiB. A room that is published to when
+    /// all is taken keeps less, or nothing; who then comes back is told that it has not all.
+    ///
+    /// [`history_bytes_max`]: framecast::broadcast::TopicsBuilder::history_bytes_max
+    pub history_total_bytes: usize,
     /// Messages that one `history` answers with. Default 1,000.
     pub history_page_max: usize,
     /// Messages of a connection. Default 100 a second, 200 at once. What is above is refused with `rate_limited`; a connection that
@@ -81,6 +86,7 @@ impl Default for Limits {
             rooms_max: 128,
             rooms_total_max: 100_000,
             history: HistoryLimits::default(),
+            history_total_bytes: 256 << 20,
             history_page_max: 1000,
             messages: Rate { per_second: 100, burst: 200 },
             bytes: Rate { per_second: 1 << 20, burst: 2 << 20 },
@@ -132,6 +138,7 @@ mod tests {
         assert_eq!((limits.rooms_max, limits.rooms_total_max), (128, 100_000));
         let HistoryLimits { messages, bytes, age } = limits.history;
         assert_eq!((messages, bytes, age), (100, 1 << 20, Duration::from_secs(300)));
+        assert_eq!(limits.history_total_bytes, 256 << 20);
         assert_eq!(limits.messages, Rate { per_second: 100, burst: 200 });
         assert_eq!(limits.bytes, Rate { per_second: 1 << 20, burst: 2 << 20 });
         assert_eq!(limits.user_messages, Rate { per_second: 400, burst: 800 });

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    history::{History, Position},
+    history::{History, Keeping, Position},
     places::shrink,
     presence::Presence,
 };
@@ -28,6 +28,8 @@ pub(super) struct Entry {
     idle_until: Option<Instant>,
     /// It is in the stripe's list of those that may be.
     is_listed: bool,
+    /// It is in the stripe's list of those whose history ages.
+    is_aging: bool,
 }
 
 impl Entry {
@@ -42,6 +44,7 @@ impl Entry {
             members: 0,
             idle_until: None,
             is_listed: false,
+            is_aging: false,
         }
     }
 
@@ -78,6 +81,9 @@ pub(super) struct Stripe {
     pub(super) topics: HashMap<Arc<str>, Entry>,
     /// Those that may be idle, the one that was looked at longest ago first.
     idle: VecDeque<Arc<str>>,
+    /// Those that have a history, and when to look for what is too old in it, the next one first: else it would stay for ever where
+    /// somebody is subscribed and nobody publishes. A name that is not its topic's own any more is of one that was forgotten.
+    aging: VecDeque<(Instant, Arc<str>)>,
 }
 
 impl Stripe {
@@ -93,16 +99,48 @@ impl Stripe {
     }
 
     /// Takes note that a topic was used, so that it is kept for as long; one with subscribers is kept anyway.
-    pub(super) fn used(&mut self, name: &str, now: Instant, keep: Duration) {
+    pub(super) fn used(&mut self, name: &str, now: Instant, keeping: &Keeping) {
+        let age = keeping.limits.age;
         let Some(entry) = self.topics.get_mut(name) else { return };
-        entry.idle_until = (entry.members == 0).then(|| now + keep);
+        entry.idle_until = (entry.members == 0).then(|| now + age.max(IDLE_MIN));
         if entry.members == 0 && !std::mem::replace(&mut entry.is_listed, true) {
             self.idle.push_back(entry.name.clone());
         }
+        if !entry.is_aging
+            && !entry.history.is_empty()
+            && let Some(at) = now.checked_add(age)
+        {
+            entry.is_aging = true;
+            self.aging.push_back((at, entry.name.clone()));
+        }
+    }
+
+    /// Forgets what is too old of some histories, each of which is looked at once in the age that it may have: so nothing is kept for
+    /// more than twice that. Whether there is more to be looked at.
+    pub(super) fn forget_old(&mut self, now: Instant, keeping: &Keeping) -> bool {
+        for _ in 0..LOOKS {
+            let Some((_, name)) = self.aging.pop_front_if(|(at, _)| *at <= now) else { break };
+            let Some(entry) = self.topics.get_mut(&name) else { continue };
+            if !Arc::ptr_eq(&entry.name, &name) {
+                continue;
+            }
+            entry.history.forget_old(now, keeping);
+            match now.checked_add(keeping.limits.age).filter(|_| !entry.history.is_empty()) {
+                Some(at) => self.aging.push_back((at, name)),
+                None => entry.is_aging = false,
+            }
+        }
+        self.aging.front().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Names in the list of those whose history ages.
+    #[cfg(test)]
+    pub(super) fn aging(&self) -> usize {
+        self.aging.len()
     }
 
     /// Forgets some of those that were idle for long enough; how many it was.
-    pub(super) fn forget_idle(&mut self, now: Instant) -> usize {
+    pub(super) fn forget_idle(&mut self, now: Instant, keeping: &Keeping) -> usize {
         let mut forgotten = 0;
         for _ in 0..LOOKS.min(self.idle.len()) {
             let Some(name) = self.idle.pop_front() else { break };
@@ -110,7 +148,7 @@ impl Stripe {
             match entry.idle_until {
                 None => entry.is_listed = false,
                 Some(until) if until <= now => {
-                    self.forget(&name);
+                    self.forget(&name, keeping);
                     forgotten += 1;
                 }
                 Some(_) => self.idle.push_back(name),
@@ -120,12 +158,12 @@ impl Stripe {
     }
 
     /// Forgets one that is idle at all; whether there was one.
-    pub(super) fn forget_one(&mut self) -> bool {
+    pub(super) fn forget_one(&mut self, keeping: &Keeping) -> bool {
         while let Some(name) = self.idle.pop_front() {
             match self.topics.get_mut(&name) {
                 Some(entry) if entry.idle_until.is_none() => entry.is_listed = false,
                 Some(_) => {
-                    self.forget(&name);
+                    self.forget(&name, keeping);
                     return true;
                 }
                 None => {}
@@ -134,14 +172,26 @@ impl Stripe {
         false
     }
 
-    fn forget(&mut self, name: &str) {
-        self.topics.remove(name);
+    fn forget(&mut self, name: &str, keeping: &Keeping) {
+        if let Some(mut entry) = self.topics.remove(name) {
+            entry.history.clear(keeping);
+        }
         shrink(&mut self.topics);
         if self.idle.len() < self.idle.capacity() / 8 {
             self.idle.shrink_to(2 * self.idle.len());
+        }
+        // Topics that come and go faster than they age would leave their names.
+        if self.aging.len() > 2 * self.topics.len() + AGING_KEPT {
+            let Self { topics, aging, .. } = self;
+            aging.retain(|(_, name)| topics.get(name).is_some_and(|entry| Arc::ptr_eq(&entry.name, name)));
+            aging.shrink_to(2 * aging.len());
         }
     }
 }
 
 /// Topics that are looked at for each one that is used: more than one, so that more go than come.
 const LOOKS: usize = 4;
+/// A topic without subscribers is kept so long in any case: whoever has subscribed by a wildcard is owed its offsets.
+const IDLE_MIN: Duration = Duration::from_secs(60);
+/// Names of topics that are gone that may be in a list in any case.
+const AGING_KEPT: usize = 64;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,7 +23,7 @@ pub struct Position {
 /// The last message that a client has: it wants what came after it.
 pub type Since = Position;
 
-/// How much of each topic is kept. All three hold; nothing is kept with a limit of 0.
+/// How much of each topic is kept, within what [all of them](super::TopicsBuilder::history_bytes_max) may hold. All three hold; nothing is kept with a limit of 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimits {
     /// Messages.
@@ -63,23 +66,72 @@ pub(super) struct History {
     bytes: usize,
 }
 
+/// What all histories together hold, which is never more than they may.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    pub(super) limits: HistoryLimits,
+    bytes_max: usize,
+    bytes: AtomicUsize,
+}
+
+impl Keeping {
+    pub(super) fn new(limits: HistoryLimits, bytes_max: usize) -> Self {
+        Self { limits, bytes_max, bytes: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts what comes and no longer what goes for it, if it all fits then. Where as much comes as goes, nobody's count is touched.
+    fn exchange(&self, gone: usize, new: usize) -> bool {
+        let exchanged = |bytes: usize| Some(bytes - gone + new).filter(|bytes| *bytes <= self.bytes_max);
+        gone == new || self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, exchanged).is_ok()
+    }
+
+    fn release(&self, gone: usize) {
+        if gone > 0 {
+            self.bytes.fetch_sub(gone, Ordering::Relaxed);
+        }
+    }
+}
+
 impl History {
-    pub(super) fn push(&mut self, now: Instant, publication: &Arc<Publication>, limits: &HistoryLimits) {
+    /// Keeps a message, and forgets the oldest ones of this topic until it is within all limits; or all of them, if it cannot be.
+    /// Whether there was room among all histories, or the topic's own had to do.
+    pub(super) fn push(&mut self, now: Instant, publication: &Arc<Publication>, keeping: &Keeping) -> bool {
+        let limits = &keeping.limits;
         if limits.messages == 0 || limits.bytes == 0 || limits.age.is_zero() {
-            return;
+            return true;
         }
         let Position { epoch, offset } = publication.position();
         let is_behind = |last: Position| last.epoch == epoch && last.offset < offset;
         if self.kept.back().is_some_and(|(_, last)| !is_behind(last.position())) {
-            self.kept.clear();
-            self.bytes = 0;
+            self.clear(keeping);
         }
-        self.bytes += publication.payload_len();
-        self.kept.push_back((now, publication.clone()));
-        while self.kept.len() > limits.messages || self.bytes > limits.bytes {
-            self.forget_oldest();
+        self.forget_old(now, keeping);
+        let (bytes, held_bytes) = (publication.payload_len(), held_bytes(publication));
+        let (mut gone, mut has_room) = (0, true);
+        loop {
+            if self.kept.len() < limits.messages && self.bytes + bytes <= limits.bytes {
+                if keeping.exchange(gone, held_bytes) {
+                    self.bytes += bytes;
+                    self.kept.push_back((now, publication.clone()));
+                    return has_room;
+                }
+                has_room = false;
+            }
+            // If it cannot be kept, what came before it is of no use to anybody.
+            let Some(bytes) = self.forget_oldest() else {
+                keeping.release(gone);
+                return has_room;
+            };
+            gone += bytes;
         }
-        self.forget_old(now, limits);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
     }
 
     /// The messages behind `since`, `last` being the topic's last; `None` if they are not all there.
@@ -88,9 +140,9 @@ impl History {
         now: Instant,
         since: Since,
         last: Position,
-        limits: &HistoryLimits,
+        keeping: &Keeping,
     ) -> Option<impl Iterator<Item = &Arc<Publication>>> {
-        self.forget_old(now, limits);
+        self.forget_old(now, keeping);
         let missed = last.offset.checked_sub(since.offset).filter(|_| since.epoch == last.epoch)?;
         // Of another epoch, or up to there. A broker may have left some out: then there are fewer behind than were missed.
         let is_before = |position: Position| position.epoch != since.epoch || position.offset <= since.offset;
@@ -103,21 +155,39 @@ impl History {
     pub(super) fn all(
         &mut self,
         now: Instant,
-        limits: &HistoryLimits,
+        keeping: &Keeping,
     ) -> impl DoubleEndedIterator<Item = &Arc<Publication>> {
-        self.forget_old(now, limits);
+        self.forget_old(now, keeping);
         self.kept.iter().map(|(_, publication)| publication)
     }
 
-    fn forget_old(&mut self, now: Instant, limits: &HistoryLimits) {
-        while self.kept.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > limits.age) {
-            self.forget_oldest();
-        }
+    pub(super) fn clear(&mut self, keeping: &Keeping) {
+        keeping.release(self.kept.iter().map(|(_, publication)| held_bytes(publication)).sum());
+        self.kept.clear();
+        self.bytes = 0;
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((_, publication)) = self.kept.pop_front() {
-            self.bytes -= publication.payload_len();
+    pub(super) fn forget_old(&mut self, now: Instant, keeping: &Keeping) {
+        let mut gone = 0;
+        let is_old = |at: Instant| now.saturating_duration_since(at) > keeping.limits.age;
+        while self.kept.front().is_some_and(|(at, _)| is_old(*at)) {
+            gone += self.forget_oldest().unwrap_or_default();
         }
+        keeping.release(gone);
+    }
+
+    /// The bytes that are no longer held by that.
+    fn forget_oldest(&mut self) -> Option<usize> {
+        let (_, publication) = self.kept.pop_front()?;
+        self.bytes -= publication.payload_len();
+        Some(held_bytes(&publication))
     }
 }
+
+/// What a message takes that is kept. It counts among all histories' bytes, as many small ones are more around them than in them.
+fn held_bytes(publication: &Publication) -> usize {
+    AROUND_BYTES + publication.payload_len() + publication.key.as_ref().map_or(0, |key| key.len())
+}
+
+/// The publication, what was encoded, and what an allocator adds to both.
+const AROUND_BYTES: usize = 256;

@@ -9,14 +9,14 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
     entry::{Entry, Stripe},
     error::TopicError,
     gap::{Gap, GapReason},
-    history::{HistoryLimits, Page, Position, Since},
+    history::{HistoryLimits, Keeping, Page, Position, Since},
     inbox::{Command, Inbox},
     losses::{Backlog, Counts, Losses},
     member::{Held, Member, MemberState, Subscribed},
@@ -60,6 +60,9 @@ pub(super) struct Directory {
     /// Those of them that have subscribers; what presence is told by is none.
     listed: AtomicUsize,
     epochs: AtomicU64,
+    pub(super) keeping: Keeping,
+    /// Whose turn it is to be looked at when all is taken that may be kept.
+    turns: AtomicUsize,
     /// In a box, apart from what publishers read.
     pub(super) counts: Box<Counts>,
     /// For a driver that has no loops of its own.
@@ -77,6 +80,7 @@ pub(super) struct Settings {
     pub(super) subscriptions_max: usize,
     topics_max: usize,
     history: HistoryLimits,
+    history_bytes_max: usize,
     pub(super) everybody: Terms,
     tell_gap: Tell<Gap>,
     tell_presence: Tell<PresenceChange>,
@@ -89,6 +93,20 @@ impl TopicsBuilder {
     /// What is kept of each topic. Default [`HistoryLimits::NONE`].
     pub fn history(mut self, limits: HistoryLimits) -> Self {
         self.0.history = limits;
+        self
+    }
+
+    /// Bytes that the histories of all topics hold together. Default 256 MiB. A message counts with its payload, its key, and 256 bytes
+    /// for what is around them; what was compressed of it comes on top.
+    ///
+    /// It is never exceeded. Whoever publishes when all is taken makes room with the oldest messages of its own topic, and what then
+    /// finds none is not kept, nor is anything before it: that topic's history is shorter, or none, and nobody else's is. What was
+    /// published to it reaches its subscribers all the same; who comes back later and asks for what is not there is told so, as with
+    /// every other limit: [`recovered`](super::Subscribed::recovered) is `None`, a [`Page`] is not `complete`. There is room again as
+    /// others' messages become too old or their topics are forgotten: at the latest after twice the age that they may have, as topics
+    /// are used.
+    pub fn history_bytes_max(mut self, bytes: usize) -> Self {
+        self.0.history_bytes_max = bytes;
         self
     }
 
@@ -155,7 +173,10 @@ impl TopicsBuilder {
     pub fn build(self) -> Topics {
         let hasher = RandomState::new();
         let seed = self.0.seed.unwrap_or_else(|| hasher.hash_one(Instant::now()));
+        let keeping = Keeping::new(self.0.history, self.0.history_bytes_max);
         Topics(Arc::new(Directory {
+            keeping,
+            turns: AtomicUsize::new(0),
             settings: Arc::new(self.0),
             shards: Arc::default(),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
@@ -187,6 +208,7 @@ impl Topics {
             subscriptions_max: 128,
             topics_max: 100_000,
             history: HistoryLimits::NONE,
+            history_bytes_max: 256 << 20,
             everybody: Terms::default(),
             tell_gap: Box::new(|_| None),
             tell_presence: Box::new(|_| None),
@@ -292,7 +314,7 @@ impl Topics {
 
     /// Up to `limit` messages of a topic's history: those after `since`, the oldest first; without it, the newest.
     pub fn history(&self, topic: &str, since: Option<Since>, limit: usize) -> Page {
-        let Directory { settings, .. } = &*self.0;
+        let Directory { settings, keeping, .. } = &*self.0;
         let now = (settings.clock)();
         let mut stripe = self.0.stripe(topic);
         let none = Position { epoch: 0, offset: 0 };
@@ -301,12 +323,12 @@ impl Topics {
         };
         let position = entry.position();
         let Some(since) = since else {
-            let all = entry.history.all(now, &settings.history);
+            let all = entry.history.all(now, keeping);
             let mut messages: Vec<_> = all.rev().take(limit).cloned().collect();
             messages.reverse();
             return Page { position, messages, complete: true };
         };
-        let missed = entry.history.since(now, since, position, &settings.history);
+        let missed = entry.history.since(now, since, position, keeping);
         let complete = missed.is_some();
         let messages = missed.into_iter().flatten().take(limit).cloned().collect();
         Page { position, messages, complete }
@@ -337,6 +359,12 @@ impl Topics {
         self.0.counts.backlog()
     }
 
+    /// Bytes that the histories of all topics hold, as [`history_bytes_max`](TopicsBuilder::history_bytes_max) counts them. It is a
+    /// number that is kept.
+    pub fn history_bytes(&self) -> usize {
+        self.0.keeping.bytes()
+    }
+
     /// Topics that have subscribers by name, as many as [`list`](Self::list) would list without a limit. It is a number that is kept.
     pub fn listed(&self) -> usize {
         self.0.listed.load(Ordering::Relaxed)
@@ -352,14 +380,15 @@ impl Topics {
         self.len() == 0
     }
 
-    /// Forgets the topics that nobody has used for longer than they are kept. It is done bit by bit whenever topics are used; this
-    /// does it at once, for who publishes no more.
+    /// Forgets the topics that nobody has used for longer than they are kept, and of the others' histories what is too old. It is done
+    /// bit by bit whenever topics are used; this does it at once, for who publishes no more.
     pub fn forget_idle(&self) {
         let now = (self.0.settings.clock)();
         for stripe in &self.0.stripes {
             let mut stripe = lock(stripe);
+            while stripe.forget_old(now, &self.0.keeping) {}
             for _ in 0..stripe.topics.len() {
-                let forgotten = stripe.forget_idle(now);
+                let forgotten = stripe.forget_idle(now, &self.0.keeping);
                 self.0.topics.fetch_sub(forgotten, Ordering::Relaxed);
             }
         }
@@ -371,6 +400,11 @@ impl Topics {
     /// Topics that are known, counted one by one.
     pub(super) fn count(&self) -> usize {
         self.0.stripes.iter().map(|stripe| lock(stripe).topics.len()).sum()
+    }
+
+    /// Names in the lists of those whose histories age.
+    pub(super) fn aging(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| lock(stripe).aging()).sum()
     }
 
     /// Topics for which each of the locks has room, at the most.
@@ -455,7 +489,7 @@ impl Directory {
         name: &str,
         now: Instant,
     ) -> Result<&'s mut Entry, TopicError> {
-        self.topics.fetch_sub(stripe.forget_idle(now), Ordering::Relaxed);
+        self.forget_some(stripe, now);
         if !stripe.topics.contains_key(name) {
             self.make_room(stripe, name)?;
         }
@@ -470,14 +504,15 @@ impl Directory {
         }
         // Those that others are at work on, and our own, cannot be locked.
         let mut others = self.stripes.iter().filter_map(|stripe| stripe.try_lock().ok());
-        let is_forgotten = stripe.forget_one() || others.any(|mut stripe| stripe.forget_one());
+        let is_forgotten =
+            stripe.forget_one(&self.keeping) || others.any(|mut stripe| stripe.forget_one(&self.keeping));
         self.topics.fetch_sub(1, Ordering::Relaxed);
         if is_forgotten { Ok(()) } else { Err(TopicError::TooManyTopics { max }) }
     }
 
     /// A topic was used: it is kept for as long from now on, if nobody subscribes to it.
     fn used(&self, stripe: &mut Stripe, name: &str, now: Instant) {
-        stripe.used(name, now, self.settings.history.age.max(IDLE_MIN));
+        stripe.used(name, now, &self.keeping);
     }
 
     fn publish(
@@ -535,10 +570,27 @@ impl Directory {
         drop(shards);
         (entry.epoch, entry.last) = (position.epoch, position.offset);
         if topic != EVERYBODY {
-            entry.history.push(now, &publication, &self.settings.history);
+            let has_room = entry.history.push(now, &publication, &self.keeping);
+            if !has_room {
+                self.forget_elsewhere(now);
+            }
         }
         self.used(stripe, topic, now);
         Ok(Publishing(publication))
+    }
+
+    /// Forgets what is too old of some topics, of other locks in turn: where nobody uses them any more, nobody else would.
+    fn forget_elsewhere(&self, now: Instant) {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.stripes.len();
+        // Those that others are at work on, and our own, cannot be locked.
+        if let Ok(mut stripe) = self.stripes[turn].try_lock() {
+            self.forget_some(&mut stripe, now);
+        }
+    }
+
+    fn forget_some(&self, stripe: &mut Stripe, now: Instant) {
+        stripe.forget_old(now, &self.keeping);
+        self.topics.fetch_sub(stripe.forget_idle(now, &self.keeping), Ordering::Relaxed);
     }
 
     fn lose(&self, topic: &str, from: Position, to: u64) {
@@ -617,7 +669,7 @@ impl Directory {
         }
         let position = entry.position();
         let missed: Option<Vec<_>> = since
-            .and_then(|since| entry.history.since(now, since, position, &self.settings.history))
+            .and_then(|since| entry.history.since(now, since, position, &self.keeping))
             .map(|missed| missed.cloned().collect());
         let subscribed = Subscribed {
             position: Some(position),
@@ -708,10 +760,10 @@ impl Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subscriptions_max, topics_max, history, .. } = self;
+        let Self { subscriptions_max, topics_max, history, history_bytes_max, .. } = self;
         let mut debug = f.debug_struct("Settings");
         debug.field("subscriptions_max", subscriptions_max).field("topics_max", topics_max);
-        debug.field("history", history).finish_non_exhaustive()
+        debug.field("history", history).field("history_bytes_max", history_bytes_max).finish_non_exhaustive()
     }
 }
 
@@ -727,8 +779,7 @@ impl fmt::Debug for TopicsBuilder {
     }
 }
 
-/// Says what became of a subscription. It is somebody's code, and half a subscription is none.
-/// Tells somebody's code; a panic in it is nobody else's.
+/// Says what became of a subscription. It is somebody's code: a panic in it is nobody else's, and half a subscription is none.
 pub(super) fn told(tell: impl FnOnce(&Subscribed), subscribed: &Subscribed) {
     let _ = catch_unwind(AssertUnwindSafe(|| tell(subscribed)));
 }
@@ -743,5 +794,3 @@ static MEMBERS: AtomicU64 = AtomicU64::new(1);
 const STRIPES: usize = 64;
 /// The topic of what is for all, whose name nobody can give.
 const EVERYBODY: &str = "";
-/// A topic without subscribers is kept so long in any case: whoever has subscribed by a wildcard is owed its offsets.
-const IDLE_MIN: Duration = Duration::from_secs(60);

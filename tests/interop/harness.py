@@ -44,8 +44,8 @@ def expect(found, wanted, what):
 @contextlib.contextmanager
 def process(command, **options):
     """A child with pipes and in its own session; what is left of it at the end is killed, its own children too."""
-    child = subprocess.Popen(command, env=ENVIRONMENT, text=True, start_new_session=True,
-                             **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options})
+    child = subprocess.Popen(command, text=True, start_new_session=True,
+                             **{"env": ENVIRONMENT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options})
     try:
         yield child
     finally:

@@ -11,7 +11,7 @@ use crate::{
     server::{deflate, seconds, seconds_or_zero, subprotocol},
 };
 
-/// Each line of standard input is sent as a message, and each message received is printed.
+/// Talk to a server: each line typed is a message, and each message received is printed.
 ///
 /// On a terminal the line can be edited, and the arrow keys bring back earlier ones; Ctrl-D and Ctrl-C close with 1000. What
 /// the server sends cannot steer the terminal: control characters are shown escaped, binary messages in hexadecimal. In a

@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// To every connection of a user.
     #[arg(long, value_name = "USER")]
     user: Option<String>,
+    /// What it is about: for a subscriber who conflates and reads slowly, a newer message of the same key takes its place. Of ROOM only.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["all", "user"])]
+    key: Option<String>,
     /// PAYLOAD is no JSON but a text, and sent as a JSON string; of standard input without the line feed at its end.
     #[arg(long)]
     text: bool,
@@ -81,7 +84,8 @@ impl Options {
         let encoded = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
         match (&self.what[..], self.all, &self.user) {
             ([room, payload], false, None) => {
-                Ok((format!("/broadcast/{}", encoded(room)), self.json(payload)?))
+                let key = self.key.as_ref().map(|key| format!("?key={}", encoded(key)));
+                Ok((format!("/broadcast/{}{}", encoded(room), key.unwrap_or_default()), self.json(payload)?))
             }
             ([payload], true, None) => Ok(("/broadcast".to_owned(), self.json(payload)?)),
             ([payload], false, Some(user)) => {

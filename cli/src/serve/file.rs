@@ -186,7 +186,7 @@ impl Kind {
     fn of(option: &Arg) -> Self {
         if is_of::<bool>(option) {
             Self::Truth
-        } else if is_of::<u16>(option) || is_of::<u32>(option) || is_of::<Duration>(option) {
+        } else if [is_of::<u16>, is_of::<u32>, is_of::<u64>, is_of::<Duration>].iter().any(|is| is(option)) {
             Self::Number
         } else if is_of::<Compression>(option) {
             Self::Compression

@@ -1,6 +1,6 @@
 //! A hub and its server, as the settings say: the files they name are read here, and what is wrong with them is the user's to mend.
 
-use std::{fmt, fs, io, path::Path};
+use std::{fmt, fs, io, path::Path, time::Duration};
 
 use framecast_hub::{Addresses, BuildError, Clock, Hub, JwtKey, Server, Tls, Tokens};
 
@@ -37,6 +37,7 @@ fn hub(settings: &Settings, tokens: Tokens) -> Result<Hub, Failure> {
         Addresses::new(settings.handshakes_per_address, settings.connections_per_address, true, &clock);
     let mut hub =
         Hub::builder().tokens(tokens).limits(settings.limits.clone()).addresses(addresses).clock(clock);
+    hub = hub.ping_interval_s(settings.ping.map_or(0, whole_seconds));
     if let Some(on) = settings.allow_anonymous {
         hub = hub.allow_anonymous(on);
     }
@@ -52,17 +53,23 @@ fn hub(settings: &Settings, tokens: Tokens) -> Result<Hub, Failure> {
     })
 }
 
+/// Clients are told whole seconds, and no fewer than it takes.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 /// Of every kind that is asked for.
 fn tokens(settings: &Settings) -> Result<Tokens, Failure> {
     let mut tokens = Tokens::new();
     if let Some(secret) = &settings.jwt_secret {
-        tokens = tokens.with_key(JwtKey::hs256(secret.expose()).map_err(|error| wrong("jwt-secret", error))?);
+        let key = JwtKey::hs256(secret.expose()).map_err(|error| wrong("jwt-secret", error))?;
+        tokens = tokens.with_key(narrowed(key, settings));
     }
     if let Some(path) = &settings.jwt_public_key {
         let key = JwtKey::from_pem(&read("jwt-public-key", path)?);
         let key =
             key.map_err(|error| wrong("jwt-public-key", format_args!("{}: {error}", path.display())))?;
-        tokens = tokens.with_key(key);
+        tokens = tokens.with_key(narrowed(key, settings));
     }
     if let Some(path) = &settings.tokens {
         let wrong = |why: &dyn fmt::Display| wrong("tokens", format_args!("{}: {why}", path.display()));
@@ -76,10 +83,23 @@ fn tokens(settings: &Settings) -> Result<Tokens, Failure> {
     Ok(tokens)
 }
 
+/// For whom, and by whom, tokens of a key have to be.
+fn narrowed(mut key: JwtKey, settings: &Settings) -> JwtKey {
+    if let Some(audience) = &settings.jwt_audience {
+        key = key.audience(audience);
+    }
+    if let Some(issuer) = &settings.jwt_issuer {
+        key = key.issuer(issuer);
+    }
+    key
+}
+
 fn engine(settings: &Settings) -> Result<framecast::Config, Failure> {
     let queue_bytes_max = settings.queue_bytes_max;
     let config = Server::engine()
         .deflate(settings.deflate)
+        .ping_every(settings.ping)
+        .pong_within(settings.pong)
         .connections_max(settings.connections_max)
         .outbox_bytes_low(OUTBOX_BYTES_LOW.min(queue_bytes_max))
         .outbox_bytes_max(queue_bytes_max)

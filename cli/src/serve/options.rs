@@ -3,11 +3,17 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
+use clap::{
+    ArgAction, Args, ValueEnum,
+    builder::{BoolishValueParser, NonEmptyStringValueParser},
+};
 use framecast_hub::Secret;
 
-use super::values::{Compression, deflate, network, one_or_more, origin, public_url, threads, whole};
-use crate::{layer::secret, server::seconds_or_zero};
+use super::values::{Compression, deflate, large, network, one_or_more, origin, public_url, threads, whole};
+use crate::{
+    layer::secret,
+    server::{seconds, seconds_or_zero},
+};
 
 /// What `serve` is told, by one of those who may.
 #[derive(Args, Debug, Default)]
@@ -25,6 +31,12 @@ pub(crate) struct Options {
     /// Accept JWTs that are signed with the private half of this key: a PEM file, of RSA (RS256) or Ed25519 (EdDSA).
     #[arg(long, value_name = "FILE")]
     pub(super) jwt_public_key: Option<PathBuf>,
+    /// Accept JWTs for this audience only (`aud`). Without it, whomever they are for.
+    #[arg(long, value_name = "AUDIENCE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) jwt_audience: Option<String>,
+    /// Accept JWTs of this issuer only (`iss`). Without it, whosever they are.
+    #[arg(long, value_name = "ISSUER", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) jwt_issuer: Option<String>,
     /// Accept the tokens of this file: lines of `token user_id`.
     #[arg(long, value_name = "FILE")]
     pub(super) tokens: Option<PathBuf>,
@@ -46,6 +58,12 @@ pub(crate) struct Options {
     /// A proxy, or a network of them, that is believed who its clients are; may be repeated.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', action = ArgAction::Append, value_parser = network)]
     pub(super) trusted_proxy: Option<Vec<String>>,
+    /// Seconds between pings; 0 sends none. [default: 20]
+    #[arg(long, value_name = "S", value_parser = seconds_or_zero)]
+    pub(super) ping: Option<Duration>,
+    /// Seconds for a pong; who sends none is disconnected (1008). [default: 20]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(super) pong: Option<Duration>,
     /// What connects this server with others: redis://… or nats://…; not yet.
     #[arg(long, value_name = "URL")]
     pub(super) broker: Option<String>,
@@ -88,6 +106,9 @@ pub(super) struct Limits {
     /// Bytes of them. [default: 1048576]
     #[arg(long, value_name = "BYTES", value_parser = whole)]
     pub(super) history_bytes: Option<u32>,
+    /// Bytes of those of all rooms, each with 256 on top. When all is taken, a room that is published to keeps less. [default: 268435456]
+    #[arg(long, value_name = "BYTES", value_parser = large)]
+    pub(super) history_total_bytes: Option<u64>,
     /// Seconds for which they are kept. [default: 300]
     #[arg(long, value_name = "S", value_parser = seconds_or_zero)]
     pub(super) history_age: Option<Duration>,
@@ -103,6 +124,15 @@ pub(super) struct Limits {
     /// Bytes a second of a connection's messages; twice as many at once. [default: 1048576]
     #[arg(long, value_name = "BYTES", value_parser = one_or_more)]
     pub(super) byte_rate: Option<u32>,
+    /// Messages a second of a user's connections together; twice as many at once. [default: 400]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) user_message_rate: Option<u32>,
+    /// Bytes a second of these messages; twice as many at once. [default: 4194304]
+    #[arg(long, value_name = "BYTES", value_parser = one_or_more)]
+    pub(super) user_byte_rate: Option<u32>,
+    /// Messages a second that clients publish to a room together; twice as many at once. Without it, there is no such limit.
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) room_message_rate: Option<u32>,
     /// Handshakes a second of an address (IPv6: a /64); twice as many at once. Loopback is exempt. [default: 20]
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub(super) handshakes_per_address: Option<u32>,
@@ -112,6 +142,9 @@ pub(super) struct Limits {
     /// Connections in all. Without it: as many as the limit on open files allows.
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub(super) max_connections: Option<u32>,
+    /// Connections of a user. [default: 128]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) max_connections_per_user: Option<u32>,
     /// Bytes that may wait for a connection; one who reads too slowly is disconnected (4008). [default: 1048576]
     #[arg(long, value_name = "BYTES", value_parser = one_or_more)]
     pub(super) queue_bytes: Option<u32>,

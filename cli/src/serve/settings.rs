@@ -18,6 +18,8 @@ pub(super) struct Settings {
     pub(super) listen: String,
     pub(super) jwt_secret: Option<Secret>,
     pub(super) jwt_public_key: Option<PathBuf>,
+    pub(super) jwt_audience: Option<String>,
+    pub(super) jwt_issuer: Option<String>,
     pub(super) tokens: Option<PathBuf>,
     /// `None`: as long as no tokens are accepted either.
     pub(super) allow_anonymous: Option<bool>,
@@ -27,6 +29,9 @@ pub(super) struct Settings {
     pub(super) proxies: Proxies,
     /// Certificates and key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
+    /// `None`: none are sent.
+    pub(super) ping: Option<Duration>,
+    pub(super) pong: Duration,
     pub(super) drain: Duration,
     pub(super) log: LogFormat,
     pub(super) log_level: LogLevel,
@@ -56,10 +61,26 @@ impl Settings {
             (Some(_), None) => return Err(Failure::usage("--tls-cert is of no use without --tls-key")),
             (None, Some(_)) => return Err(Failure::usage("--tls-key is of no use without --tls-cert")),
         };
+        let jwt_secret = said.first(|options| options.jwt_secret.take());
+        let jwt_public_key = said.first(|options| options.jwt_public_key.take());
+        let jwt_audience = said.first(|options| options.jwt_audience.take());
+        let jwt_issuer = said.first(|options| options.jwt_issuer.take());
+        if jwt_secret.is_none() && jwt_public_key.is_none() {
+            // Whoever says so means to let in fewer, and would let in as many.
+            for (name, said) in [("audience", &jwt_audience), ("issuer", &jwt_issuer)] {
+                if said.is_some() {
+                    return Err(Failure::usage(format_args!(
+                        "--jwt-{name} is of no use without --jwt-secret or --jwt-public-key"
+                    )));
+                }
+            }
+        }
         Ok(Self {
             listen: said.first(|options| options.listen.take()).unwrap_or_else(|| LISTEN.to_owned()),
-            jwt_secret: said.first(|options| options.jwt_secret.take()),
-            jwt_public_key: said.first(|options| options.jwt_public_key.take()),
+            jwt_secret,
+            jwt_public_key,
+            jwt_audience,
+            jwt_issuer,
             tokens: said.first(|options| options.tokens.take()),
             allow_anonymous: said.first(|options| options.allow_anonymous.take()),
             admin_token: said.first(|options| options.admin_token.take()),
@@ -72,6 +93,9 @@ impl Settings {
                 None => Proxies::none(),
             },
             tls,
+            ping: Some(said.first(|options| options.ping.take()).unwrap_or(PING))
+                .filter(|ping| !ping.is_zero()),
+            pong: said.first(|options| options.pong.take()).unwrap_or(PING),
             drain: said.first(|options| options.drain.take()).unwrap_or(DRAIN),
             log: said.first(|options| options.log.take()).unwrap_or(LogFormat::Text),
             log_level: said.first(|options| options.log_level.take()).unwrap_or(LogLevel::Info),
@@ -124,11 +148,22 @@ fn limits(said: &mut Said) -> Limits {
         bytes: said.limit(|limits| limits.history_bytes.take()).map_or(bytes, size),
         age: said.limit(|limits| limits.history_age.take()).unwrap_or(age),
     };
+    if let Some(bytes) = said.limit(|limits| limits.history_total_bytes.take()) {
+        limits.history_total_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
     limits.rooms_max = said.limit(|limits| limits.rooms_per_connection.take()).map_or(limits.rooms_max, size);
     limits.rooms_total_max =
         said.limit(|limits| limits.max_rooms.take()).map_or(limits.rooms_total_max, size);
     limits.messages = said.limit(|limits| limits.message_rate.take()).map_or(limits.messages, rate);
     limits.bytes = said.limit(|limits| limits.byte_rate.take()).map_or(limits.bytes, rate);
+    limits.user_messages =
+        said.limit(|limits| limits.user_message_rate.take()).map_or(limits.user_messages, rate);
+    limits.user_bytes = said.limit(|limits| limits.user_byte_rate.take()).map_or(limits.user_bytes, rate);
+    limits.room_messages =
+        said.limit(|limits| limits.room_message_rate.take()).map(rate).or(limits.room_messages);
+    limits.connections_per_user_max = said
+        .limit(|limits| limits.max_connections_per_user.take())
+        .map_or(limits.connections_per_user_max, size);
     limits
 }
 
@@ -166,6 +201,8 @@ fn size(number: u32) -> usize {
 
 const LISTEN: &str = "127.0.0.1:8000";
 const DRAIN: Duration = Duration::from_secs(10);
+/// Between two pings, and for a pong.
+const PING: Duration = Duration::from_secs(20);
 const HANDSHAKES: Rate = Rate { per_second: 20, burst: 40 };
 const CONNECTIONS_PER_ADDRESS: usize = 1024;
 const QUEUE_BYTES: usize = 1 << 20;
@@ -229,7 +266,7 @@ mod tests {
             assert_eq!(format!("{:?}", settings(&said, &[], &[])), defaults, "{said:?}");
             seen += 1;
         }
-        assert_eq!(seen, 15);
+        assert_eq!(seen, 21);
     }
 
     /// Each option is read: another value of it changes something.
@@ -253,6 +290,7 @@ mod tests {
             match name {
                 "tls-cert" => said.push(("tls-key", "k")),
                 "tls-key" => said.push(("tls-cert", "c")),
+                "jwt-audience" | "jwt-issuer" => said.push(("jwt-secret", "s")),
                 _ => {}
             }
             assert_ne!(format!("{:?}", settings(&said, &[], &[])), defaults, "{name}");
@@ -264,6 +302,8 @@ mod tests {
         for (said, expected) in [
             (("tls-cert", "a"), "--tls-cert is of no use without --tls-key"),
             (("tls-key", "a"), "--tls-key is of no use without --tls-cert"),
+            (("jwt-audience", "a"), "--jwt-audience is of no use without --jwt-secret or --jwt-public-key"),
+            (("jwt-issuer", "a"), "--jwt-issuer is of no use without --jwt-secret or --jwt-public-key"),
             (
                 ("broker", "redis://me:s3cret@example.com"),
                 "--broker redis://…: not yet; this version serves from one process",

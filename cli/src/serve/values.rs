@@ -41,6 +41,11 @@ pub(super) fn whole(text: &str) -> Result<u32, String> {
     }
 }
 
+/// What may be more than 4 GiB.
+pub(super) fn large(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not a whole number".to_owned())
+}
+
 pub(super) fn one_or_more(text: &str) -> Result<u32, String> {
     match whole(text)? {
         0 => Err("must be at least 1".to_owned()),

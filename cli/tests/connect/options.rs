@@ -105,6 +105,23 @@ fn pings_are_sent_at_the_interval_and_none_without_it() {
     assert_eq!(seen.recv(), Ok(0x81), "a text");
 }
 
+/// A comment at the subcommand once took the place of all of it.
+#[test]
+fn help_has_the_commands_and_the_exit_statuses() {
+    let help = Running::start(&["--help"]).wait();
+    let text = String::from_utf8(help.stdout).expect("UTF-8");
+    assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""));
+    let first = "Talk to a server: each line typed is a message, and each message received is printed.\n\nOn a terminal";
+    assert!(text.starts_with(first), "{text}");
+    for part in [
+        "`/close [CODE] [REASON]` closes",
+        "\n\nExit status: 0 normal, 2 usage, 3 cannot connect, 4 refused with an HTTP status, 5 closed with another code than 1000.",
+        "\n\nUsage: framecast connect [OPTIONS] <URL>\n",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
 #[test]
 fn a_servers_ping_is_answered() {
     let url = open(async |mut ws: WebSocket| {

@@ -79,6 +79,16 @@ pub(crate) fn get(serve: &Serve, path: &str) -> String {
     answer
 }
 
+/// A connection that has upgraded, and then says nothing.
+pub(crate) fn upgraded(serve: &Serve) -> TcpStream {
+    let mut stream = TcpStream::connect(serve.address()).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it reads");
+    stream
+}
+
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {

@@ -1,6 +1,10 @@
 //! `framecast publish`: what it sends, to whom, and how it ends.
 
-use std::net::TcpListener;
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    thread,
+};
 
 use crate::{
     client::Client,
@@ -35,6 +39,26 @@ fn a_room_gets_the_payload_byte_for_byte() {
     assert_eq!(client.next()["payload"], serde_json::json!([1, 2]));
     assert_eq!(from_stdin(&["--text"], "two\nlines\n"), 0);
     assert_eq!(client.next()["payload"], "two\nlines");
+}
+
+#[test]
+fn a_key_says_what_it_is_about() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/below", server.local_addr().expect("bound"));
+    let heard = thread::spawn(move || {
+        let (stream, _) = server.accept().expect("it comes");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("it asks");
+        line
+    });
+    let (status, ..) = run(&["publish", "--server", &url, "a b", "1", "--key", "ä b&key=c"], &[]);
+    assert_eq!(status, 3, "it has no answer");
+    let heard = heard.join().expect("it has heard");
+    assert_eq!(heard, "POST /below/broadcast/a%20b?key=%C3%A4%20b%26key%3Dc HTTP/1.1\r\n");
+    let expected = "the argument '--all' cannot be used with '--key <KEY>'";
+    assert_eq!(refused(&["publish", "--all", "1", "--key", "k"], &[]), expected);
+    let expected = "the argument '--user <USER>' cannot be used with '--key <KEY>'";
+    assert_eq!(refused(&["publish", "--user", "ada", "1", "--key", "k"], &[]), expected);
 }
 
 #[test]

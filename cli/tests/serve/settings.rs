@@ -1,9 +1,9 @@
 //! What it is told, and by whom.
 
-use std::net::TcpListener;
+use std::{io::Read, net::TcpListener};
 
 use crate::{
-    client::{Client, get},
+    client::{Client, get, upgraded},
     process::{Serve, file, refused, run},
 };
 
@@ -135,6 +135,73 @@ fn tokens_are_those_of_their_file() {
     assert!(missing.starts_with("--tokens: no-such-file: "), "{missing}");
 }
 
+/// Whether a token is let in is told by the first message, or by the Close.
+#[test]
+fn tokens_are_of_the_audience_and_the_issuer_that_were_said() {
+    let narrow = ["--jwt-secret", "s3cret", "--jwt-audience", "chat", "--jwt-issuer", "shop"];
+    let (wide, narrow) = (Serve::start(&narrow[..2]), Serve::start(&narrow));
+    for (token, is_ours) in [(OURS, true), (OF_MAIL, false), (OF_ELSE, false), (OF_NOBODY, false)] {
+        let path = format!("/ws?token={token}");
+        assert_eq!(Client::connect(&wide, &path, None).next()["user_id"], "ada");
+        let mut client = Client::connect(&narrow, &path, None);
+        match is_ours {
+            true => assert_eq!(client.next()["user_id"], "ada"),
+            false => assert_eq!(client.closed().code.0, 4001),
+        }
+    }
+}
+
+#[test]
+fn pings_come_as_often_as_clients_are_told() {
+    for (ping, told) in [("20", 20), ("0", 0), ("1.5", 2), ("0.25", 1)] {
+        let serve = Serve::start(&["--ping", ping, "--pong", "1"]);
+        assert_eq!(Client::connect(&serve, "/ws", None).next()["ping_interval"], told, "{ping}");
+    }
+    let serve = Serve::start(&["--ping", "0.05", "--pong", "0.1"]);
+    let mut stream = upgraded(&serve);
+    let mut seen = Vec::new();
+    let _ = stream.read_to_end(&mut seen).expect("it is closed in time");
+    let at = |bytes: &[u8]| seen.windows(bytes.len()).position(|window| window == bytes);
+    // A ping of 8 bytes, and 1008 as nobody answers.
+    assert!(at(&[0x89]).is_some() && at(&1008_u16.to_be_bytes()).is_some(), "{seen:?}");
+}
+
+#[test]
+fn users_and_rooms_have_the_rates_and_connections_that_were_said() {
+    let tokens = file("tokens", "of-ada ada\nof-bob bob\n");
+    let tokens = tokens.to_str().expect("UTF-8");
+    let serve = Serve::start(&["--tokens", tokens, "--max-connections-per-user", "1"]);
+    let _ada = Client::open(&serve, "/ws?token=of-ada");
+    assert_eq!(Client::connect(&serve, "/ws?token=of-ada", None).closed().code.0, 1013);
+    Client::open(&serve, "/ws?token=of-bob").subscribe("r");
+
+    let message = r#"{"type":"message","id":"…","room":"r","payload":1}"#;
+    for (option, message, answer) in [
+        ("--user-message-rate", r#"{"type":"ping"}"#, "pong"),
+        ("--user-byte-rate", r#"{"type": "ping"}"#, "pong"),
+        ("--room-message-rate", message, "ack"),
+    ] {
+        let serve = Serve::start(&["--tokens", tokens, option, "1"]);
+        let mut ada = Client::open(&serve, "/ws?token=of-ada");
+        let message = |number: usize| message.replace('…', &number.to_string());
+        (0..5).for_each(|number| ada.send(&message(number)));
+        let answers: Vec<_> = (0..5).map(|_| ada.next()).collect();
+        assert_eq!(answers[0]["type"], answer, "{option}: {answers:?}");
+        assert!(answers.iter().any(|answer| answer["code"] == "rate_limited"), "{option}: {answers:?}");
+    }
+}
+
+#[test]
+fn a_history_is_within_all_that_may_be_kept() {
+    let serve = Serve::start(&["--history-total-bytes", "5000"]);
+    let mut client = Client::open(&serve, "/ws");
+    for (room, payload, kept) in [("a", 3000, 1), ("b", 3000, 0), ("b", 10, 1), ("a", 2000, 1)] {
+        assert_eq!(serve.publish(&[room, "--text", &"x".repeat(payload)]).0, 0);
+        client.send(&format!(r#"{{"type":"history","room":"{room}"}}"#));
+        assert_eq!(client.next()["messages"].as_array().map(Vec::len), Some(kept), "{room} {payload}");
+    }
+}
+
 #[test]
 fn a_route_of_the_file_subscribes() {
     let path = file("framecast.toml", "[routes]\n\"/ws/chat/{room}\" = \"chat:{room}\"\n");
@@ -184,6 +251,9 @@ fn secrets_are_not_shown() {
 #[test]
 fn help_has_a_line_on_each() {
     let (_, help, _) = run(&["--help"], &[]);
+    let first =
+        "WebSockets for the shell: a client for people and scripts, and servers to try clients with\n";
+    assert!(help.starts_with(first), "{help}");
     let line = |name: &str| {
         help.lines().find(|line| line.trim_start().starts_with(name)).expect("a line").to_owned()
     };
@@ -191,8 +261,18 @@ fn help_has_a_line_on_each() {
         line("serve ").contains("Serve rooms: clients subscribe, publish, and get what they missed"),
         "{help}"
     );
+    assert!(line("connect ").contains("Talk to a server: each line typed is a message"), "{help}");
     assert!(
         line("publish ").contains("Publish a message to a room of a server, or to everybody on it"),
         "{help}"
     );
 }
+
+/// JWTs of `ada`, signed with `s3cret` by HS256: for `chat` by `shop`,
+const OURS: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJjaGF0IiwiaXNzIjoic2hvcCJ9.WVh2EADmmcU7irVhCSXs0L4aw_8O8iXrCyuqkFBRHu8";
+/// for `mail` by `shop`,
+const OF_MAIL: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJtYWlsIiwiaXNzIjoic2hvcCJ9.m3W2S0laTRG-m5h5IMxyDgctfDdwjQ6hX0-sAlslniI";
+/// for `chat` by `else`,
+const OF_ELSE: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJjaGF0IiwiaXNzIjoiZWxzZSJ9.mVrwXCJi523PASp2kimyPqKTEujuYMMEOxAq4G2xsNk";
+/// and with neither claim.
+const OF_NOBODY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.6JPdml01LLa6TWzba57GHXBmrcgVMkZo_IAi8u5oCUU";

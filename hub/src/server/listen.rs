@@ -42,6 +42,7 @@ pub struct Bound {
     socket: TcpListener,
     addr: SocketAddr,
     tls: Option<Tls>,
+    app: Option<Router>,
 }
 
 /// Why a server does not start.
@@ -62,7 +63,9 @@ impl Server {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
         for addr in lookup_host(addr).await? {
             match listen(addr).and_then(|socket| Ok((socket.local_addr()?, socket))) {
-                Ok((addr, socket)) => return Ok(Bound { server: self.clone(), socket, addr, tls: None }),
+                Ok((addr, socket)) => {
+                    return Ok(Bound { server: self.clone(), socket, addr, tls: None, app: None });
+                }
                 Err(error) => last = io::Error::new(error.kind(), format!("{addr}: {error}")),
             }
         }
@@ -96,6 +99,13 @@ impl Bound {
         self
     }
 
+    /// Serves an application's routes as well, before the hub's own: its `/` is shown in place of the hub's page. What it has no route
+    /// for is the hub's, so its fallback is not asked.
+    pub fn app(mut self, routes: Router) -> Self {
+        self.app = Some(routes);
+        self
+    }
+
     /// Serves until `stop`, and then until all connections are gone, or their time is up.
     ///
     /// While it drains, the port stays open, so that `/ready` can say so; upgrades get 503.
@@ -103,14 +113,17 @@ impl Bound {
     /// # Errors
     /// The listening socket itself failed; or a [`ServeError`], as `InvalidInput`.
     pub async fn serve(self, stop: impl Future<Output = Stop>) -> io::Result<()> {
-        let Self { server, socket, addr, tls } = self;
+        let Self { server, socket, addr, tls, app } = self;
         if !addr.ip().to_canonical().is_loopback() && server.0.hub.is_open_by_default() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, ServeError::OpenToAll(addr)));
         }
         let config = server.0.upgrades.config().clone();
         let ending = watch::Sender::new(false);
         let host = Host {
-            router: server.router(),
+            router: match app {
+                Some(app) => app.fallback_service(server.router()),
+                None => server.router(),
+            },
             guests: Guests::new(GUESTS_MAX),
             head_within: config.handshake_within(),
             server,

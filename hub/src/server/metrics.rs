@@ -136,9 +136,10 @@ impl Collector for Scrape {
             ("slow", losses.slow),
         ];
         page.family("messages_dropped", "Messages of rooms that subscribers did not get", "reason", reasons)?;
-        page.counter("subscribers_cut", "Subscribers that were closed as too slow", losses.disconnected)?;
         page.gauge("backlog_messages", "Messages that wait for subscribers", backlog.messages)?;
         page.gauge("backlog_bytes", "Bytes of these, for each subscriber anew", backlog.bytes)?;
+        let history = hub.topics().history_bytes() as u64;
+        page.gauge("history_bytes", "Bytes that the histories of all rooms hold", history)?;
         page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
         page.counter("upgrades", "Requests that became WebSocket connections", load(&metrics.upgraded))?;
         let refused = Refused::ALL.iter().zip(&metrics.refused);

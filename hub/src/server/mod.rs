@@ -159,12 +159,11 @@ impl Server {
         &self.0.hub
     }
 
-    /// All that the server answers to, for an app of axum's to merge. Serve that with
+    /// All that the server answers to, for an app of axum's to merge. [`Bound::app`] does the other way round, and is the shorter one. Serve it with
     /// [`into_make_service_with_connect_info`](Router::into_make_service_with_connect_info) of a `SocketAddr`: without it nobody's
     /// address is known, and nobody is local.
     pub fn router(&self) -> Router {
-        let admin = rest::router().route("/metrics", routing::get(metrics::show));
-        let admin = admin.route_layer(axum::middleware::from_fn_with_state(self.clone(), admin::guard));
+        let admin = self.admins(rest::router().route("/metrics", routing::get(metrics::show)));
         Router::new()
             .route("/health", routing::get(page::health))
             .route("/ready", routing::get(page::ready))
@@ -174,6 +173,12 @@ impl Server {
             .merge(admin)
             .fallback(upgrade::by_route)
             .with_state(self.clone())
+    }
+
+    /// These routes of an application's, for the admin alone, as the hub's own are: with the [admin token](ServerBuilder::admin_token),
+    /// else 401, or where there is none from this machine, else 403; and what is not a GET from no page of another origin.
+    pub fn admins<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>) -> Router<S> {
+        routes.route_layer(axum::middleware::from_fn_with_state(self.clone(), admin::guard))
     }
 
     /// Refuses upgrades with 503 from now on; `/ready` says so.

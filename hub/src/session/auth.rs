@@ -74,7 +74,7 @@ impl Session {
         // Asked before it takes an older connection's place, or others can reach it.
         let allowed = core.hooks.connect.as_ref().map_or(Ok(()), |connect| connect(&context));
         if let Err(denied) = allowed {
-            return self.close(Ending::Denied, &denied.0, out);
+            return self.close_as(Ending::Denied, denied.close, &denied.reason, out);
         }
         let claimed = core.clients.claim(claim, &core.limits, &core.random, &core.clock, |resume| {
             PreparedMessage::new(match (auth, &grant) {
@@ -119,6 +119,10 @@ impl Session {
                 Err(fault) => {
                     core.counters.joins_refused.add(fault.code);
                     self.refuse(None, fault, out);
+                    // The application may have had it end.
+                    if self.is_over() {
+                        return;
+                    }
                 }
             }
         }

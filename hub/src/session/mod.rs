@@ -24,6 +24,7 @@ use std::{
 use framecast::{
     CloseCode, Message,
     broadcast::{Member, Position, Subscription},
+    proto::truncate_reason,
 };
 
 use crate::{
@@ -367,6 +368,9 @@ impl Session {
     }
 
     fn refuse(&mut self, id: Option<&Id>, fault: Fault, out: &mut Vec<Action>) {
+        if fault.close.is_some() {
+            return self.close_as(Ending::Denied, fault.close, &fault.message, out);
+        }
         self.core.counters.errors.add(fault.code);
         out.push(Action::Send(answer::error(id, &fault)));
         self.note_misuse(fault.code.is_misuse(), out);
@@ -379,8 +383,14 @@ impl Session {
     }
 
     fn close(&mut self, ending: Ending, reason: &str, out: &mut Vec<Action>) {
+        self.close_as(ending, None, reason, out);
+    }
+
+    /// With another code than the ending's, if the application says one; of its reason, as much as a Close holds.
+    fn close_as(&mut self, ending: Ending, code: Option<CloseCode>, reason: &str, out: &mut Vec<Action>) {
         self.connection.ends_by(ending);
-        out.push(Action::Close(ending.code(), reason.to_owned()));
+        let reason = truncate_reason(reason).to_owned();
+        out.push(Action::Close(code.unwrap_or(ending.code()), reason));
         self.end();
     }
 }

@@ -75,12 +75,23 @@ impl Session {
             subscription = subscription.since(since);
         }
         let identity = answer::identity(open.context.user_id(), open.context.client_id());
+        // Who is in it already may have had later messages than what the application says now.
+        let tell_first = self.core.hooks.subscribed.as_ref().filter(|_| !open.member.is_subscribed(&room));
         let subscribed = open.member.subscribe_with(&room, subscription.identity(identity), |subscribed| {
             let first = recovered(subscribed);
             let is_recovered = if since.is_some() { first.is_some() } else { subscribed.recovered.is_some() };
             self.core.counters.joined(asked.is_some(), is_recovered);
             self.connection.send(&answer::subscribed(id.as_ref(), &room, subscribed, is_recovered).into());
             first.into_iter().flatten().for_each(|message| self.connection.send(&message));
+            // Who has missed nothing knows it; a wildcard has no place, and no state.
+            if let Some(tell_first) = tell_first
+                && !is_recovered
+                && subscribed.position.is_some()
+                && let Some(payload) = tell_first(&open.context, &room)
+            {
+                let post = Post::new(&*room, payload, self.core.clock.now().unix_ms);
+                self.connection.send(&post.message(None).into());
+            }
         });
         let is_in = subscribed.is_ok();
         if let Err(error) = subscribed
@@ -256,7 +267,7 @@ impl Session {
             return Err(Fault::forbidden("this room may not be subscribed to"));
         }
         match &self.core.hooks.subscribe {
-            Some(hook) => hook(&open.context, room).map_err(|denied| Fault::forbidden(denied.0)),
+            Some(hook) => hook(&open.context, room).map_err(Fault::from),
             None => Ok(()),
         }
     }
@@ -281,7 +292,7 @@ impl Session {
     pub(super) fn permits(&self, incoming: &Incoming<'_>) -> Result<(), Fault> {
         let open = self.known()?;
         match &self.core.hooks.message {
-            Some(hook) => hook(&open.context, incoming).map_err(|denied| Fault::forbidden(denied.0)),
+            Some(hook) => hook(&open.context, incoming).map_err(Fault::from),
             None => Ok(()),
         }
     }

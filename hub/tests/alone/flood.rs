@@ -82,5 +82,5 @@ fn who_floods_takes_nobody_elses_time() {
     });
 }
 
-/// As the catalogue has it; what is not optimized takes several times as long.
-const SLACK: Duration = Duration::from_millis(if cfg!(debug_assertions) { 60 } else { 10 });
+/// As the catalogue has it; what is not optimized takes many times as long, and differs from run to run.
+const SLACK: Duration = Duration::from_millis(if cfg!(debug_assertions) { 250 } else { 10 });

@@ -36,6 +36,22 @@ fn nothing_is_counted_before_anything_is() {
 }
 
 #[test]
+fn who_is_too_slow_for_its_rooms_is_counted_among_those_who_are_closed() {
+    use framecast::broadcast::Local;
+    let world = World::new();
+    let visitor = Visitor { client_id: Some("ada".to_owned()), ..Visitor::default() };
+    let ada = world.visit_by(visitor, Local::with_bounds(world.hub.topics(), 2, 1 << 20)).inside(&["r"]);
+    let bob = world.anonymous("bob");
+    ada.local.hold(true);
+    for payload in 1..=5 {
+        bob.says(&format!(r#"{{"type":"message","room":"r","payload":{payload}}}"#));
+        ada.local.take(world.now());
+    }
+    assert_eq!(ada.is_closed_with().map(|(code, _)| code), Some(4008));
+    assert_eq!(world.hub.counts().get("closes", Some("too_slow")), Some(1));
+}
+
+#[test]
 fn rooms_are_counted() {
     let world = World::with(|hub| {
         hub.on_subscribe(|_, room| if room == "secret" { Err(Denied::new("no")) } else { Ok(()) })

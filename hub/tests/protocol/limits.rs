@@ -130,6 +130,7 @@ fn who_does_not_read_what_it_is_sent_directly_is_closed_with_4008() {
         ada.says(r#"{"type":"direct","to":"bob","payload":1}"#);
     }
     assert_eq!(bob.is_closed_with(), Some((4008, "too slow a reader".to_owned())));
+    assert_eq!(world.hub.counts().get("closes", Some("too_slow")), Some(1));
 }
 
 fn user_limits(user_messages: Rate) -> Limits {

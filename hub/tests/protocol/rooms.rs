@@ -1,7 +1,10 @@
 //! `subscribe`, `unsubscribe`, `presence`, `history`, `join`, `leave`, `gap`; rights to rooms.
 
+use std::sync::Arc;
+
 use framecast::broadcast::Local;
-use framecast_hub::{Denied, Limits, Patterns, Rights, Visitor};
+use framecast_hub::{Action, CloseCode, Denied, Limits, Patterns, Rights, Visitor};
+use serde_json::value::RawValue;
 
 use crate::support::World;
 
@@ -267,4 +270,106 @@ fn a_connection_has_so_many_rooms_and_no_more() {
     );
     ada.says(r#"{"type":"unsubscribe","room":"r0"}"#).hears();
     assert!(ada.asks(r#"{"type":"subscribe","room":"r128"}"#)[0].contains("subscribed"));
+}
+
+/// A hub whose matches have a state, and whose match 13 does not exist.
+fn matches() -> World {
+    World::with(|hub| {
+        hub.route("/ws/match/{id}", "match:{id}")
+            .route("/ws/match/13", "unlucky")
+            .on_subscribe(|_, room| match room {
+                "match:13" => Err(Denied::closing(CloseCode::POLICY, "unknown match")),
+                "match:14" => Err(Denied::closing(CloseCode::ABNORMAL, "é".repeat(100))),
+                _ => Ok(()),
+            })
+            .on_subscribed(|context, room| {
+                let state = format!(r#"{{"state":"of {room} for {}"}}"#, context.client_id());
+                room.starts_with("match:").then(|| RawValue::from_string(state).expect("it is JSON"))
+            })
+    })
+}
+
+#[test]
+fn who_comes_into_a_room_is_told_its_state_first_and_alone() {
+    let world = matches();
+    let bob = world.anonymous("bob").inside(&["match:42", "match:*"]);
+    world
+        .hub
+        .publish("match:42", RawValue::from_string("1".to_owned()).expect("it is JSON"), None)
+        .expect("it is");
+    bob.hears();
+    let ada = world.visit(Visitor {
+        client_id: Some("ada".to_owned()),
+        path: "/ws/match/42".to_owned(),
+        ..Visitor::default()
+    });
+    assert_eq!(
+        ada.hears()[1..],
+        [
+            r#"{"type":"subscribed","room":"match:42","members":2,"epoch":7,"offset":1,"recovered":false}"#,
+            r#"{"type":"message","room":"match:42","payload":{"state":"of match:42 for ada"},"user_id":null,"client_id":null,"ts":1730000000123}"#,
+        ]
+    );
+    assert_eq!(bob.hears(), [] as [&str; 0], "nobody else is told");
+    for (again, why) in [
+        (r#"{"type":"subscribe","room":"match:42"}"#, "it is in it"),
+        (r#"{"type":"subscribe","room":"match:>"}"#, "a wildcard has no state"),
+        (r#"{"type":"subscribe","room":"tea"}"#, "the application has nothing to say"),
+    ] {
+        assert_eq!(ada.asks(again).len(), 1, "{why}");
+    }
+}
+
+#[test]
+fn who_recovers_is_not_told_the_state_and_who_cannot_is() {
+    let world = matches();
+    let ada = world.anonymous("ada").inside(&["match:42"]);
+    let publish = |payload: &str| {
+        let payload = RawValue::from_string(payload.to_owned()).expect("it is JSON");
+        world.hub.publish("match:42", payload, None).expect("there is room")
+    };
+    let position = publish("1");
+    publish("2");
+    ada.hangs_up();
+    let ada = world.anonymous("ada-2").greeted();
+    let since = |offset| {
+        format!(
+            r#"{{"type":"subscribe","room":"match:42","since":{{"epoch":{},"offset":{offset}}}}}"#,
+            position.epoch
+        )
+    };
+    let heard = ada.asks(&since(1));
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains(r#""recovered":true"#) && heard[1].contains(r#""payload":2,"#), "{heard:?}");
+    let bob = world.anonymous("bob").greeted();
+    let heard = bob.asks(&since(99));
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(
+        heard[0].contains(r#""recovered":false"#) && heard[1].contains("of match:42 for bob"),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn the_application_may_end_a_connection_for_what_it_asks() {
+    let world = matches();
+    for (path, code, reason) in
+        [("/ws/match/13", 1008, "unknown match".to_owned()), ("/ws/match/14", 1008, "é".repeat(61))]
+    {
+        let eve = world.visit(Visitor { path: path.to_owned(), ..Visitor::default() });
+        assert_eq!(eve.is_closed_with(), Some((code, reason)), "{path}");
+        assert_eq!(eve.hears().len(), 1, "the welcome, and nothing behind it");
+    }
+    let (visitor, mut out) = (Visitor { path: "/ws/match/13".to_owned(), ..Visitor::default() }, Vec::new());
+    world.hub.open(visitor, Arc::new(Local::new(world.hub.topics())), &mut out);
+    assert!(matches!(&out[..], [Action::Close(CloseCode::POLICY, _)]), "another route is not taken: {out:?}");
+    let ada = world.anonymous("ada").greeted();
+    assert_eq!(
+        ada.asks(r#"{"jsonrpc":"2.0","method":"presence","params":{"room":"match:13"},"id":1}"#).len(),
+        1
+    );
+    assert_eq!(ada.is_closed_with(), None);
+    assert_eq!(ada.asks(r#"{"type":"subscribe","id":1,"room":"match:13"}"#), [] as [&str; 0]);
+    assert_eq!(ada.is_closed_with(), Some((1008, "unknown match".to_owned())));
+    assert_eq!((world.hub.stats().total_connections, world.hub.topics().is_empty()), (0, true));
 }

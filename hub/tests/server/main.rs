@@ -4,6 +4,7 @@ mod log;
 mod support;
 
 mod admin;
+mod app;
 mod bodies;
 mod docs;
 mod faults;

@@ -79,6 +79,9 @@ async fn metrics_are_openmetrics_and_their_counts_move() {
     ] {
         assert_eq!(after.get(name), Some(&f64::from(wanted)), "{name}");
     }
+    let history = running.server.hub().topics().history_bytes();
+    assert!(history > 256, "{history}");
+    assert_eq!(after.get("framecast_history_bytes"), Some(&(history as f64)));
     assert!(before.keys().all(|name| after.contains_key(name)) && before.len() == after.len());
     drop(bob);
     running.metric_becomes("framecast_connections", 1).await;

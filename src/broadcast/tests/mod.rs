@@ -12,3 +12,4 @@ mod rates;
 mod recovery;
 mod simulation;
 mod threads;
+mod total;

@@ -1,0 +1,6 @@
+//! A match, played over real sockets.
+
+mod support;
+
+mod refusals;
+mod watching;
