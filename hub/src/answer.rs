@@ -177,6 +177,28 @@ pub(crate) fn presence(json: Json, room: &str, present: &[Present]) -> Json {
     json.text("room", room).list("users", users)
 }
 
+/// Leaves as many messages as an answer of so many bytes holds, the last ones or the first ones, and one in any case; the bytes that
+/// they take then.
+pub(crate) fn fit_history(messages: &mut Vec<Arc<Publication>>, newest: bool, bytes_max: usize) -> usize {
+    let (mut bytes, mut count) = (AROUND_BYTES, 0);
+    let ordered: &mut dyn Iterator<Item = _> =
+        if newest { &mut messages.iter().rev() } else { &mut messages.iter() };
+    for publication in ordered {
+        let message = publication.message();
+        // A message of bytes is told with its room's name, and without them.
+        let len = PLACE_BYTES + message.as_text().map_or(AROUND_BYTES, str::len);
+        if count > 0 && bytes + len > bytes_max {
+            break;
+        }
+        (bytes, count) = (bytes + len, count + 1);
+    }
+    match newest {
+        true => drop(messages.drain(..messages.len() - count)),
+        false => messages.truncate(count),
+    }
+    bytes
+}
+
 pub(crate) fn history(json: Json, room: &str, position: Position, messages: &[Arc<Publication>]) -> Json {
     let messages = messages.iter().map(|publication| match publication.message().as_text() {
         Some(text) => match with_place(text, publication.position()).as_ref().and_then(Message::as_text) {
@@ -249,3 +271,8 @@ fn identity_parts(identity: &str) -> (Option<&str>, &str) {
     let (user_id, client_id) = identity.split_once('\0').unwrap_or((identity, ""));
     (Some(user_id).filter(|user_id| !user_id.is_empty()), client_id)
 }
+
+/// What is around the messages of a history, its room's name with all its quotes among it.
+const AROUND_BYTES: usize = 1024;
+/// An epoch, an offset and a comma.
+const PLACE_BYTES: usize = 64;

@@ -36,12 +36,13 @@ pub struct Limits {
     /// Messages of a connection. Default 100 a second, 200 at once. What is above is refused with `rate_limited`; a connection that
     /// has as many refused as it may have accepted is closed with 1008.
     pub messages: Rate,
-    /// Bytes of a connection's messages. Default 1 MiB a second, 2 MiB at once.
+    /// Bytes of a connection's messages, and of what it is answered with histories, presence and lists of rooms. Default 1 MiB a
+    /// second, 2 MiB at once.
     pub bytes: Rate,
     /// Messages of all connections of a user together. Default 400 a second, 800 at once: as many as four connections may send. What is
     /// above is refused with `rate_limited`, and counts among what its connection has ignored.
     pub user_messages: Rate,
-    /// Bytes of their messages. Default 4 MiB a second, 8 MiB at once.
+    /// Bytes of the same. Default 4 MiB a second, 8 MiB at once.
     pub user_bytes: Rate,
     /// Messages that clients publish to one room, all of them together. Default `None`: without a limit. What is above is refused
     /// with `rate_limited`; it is nobody's fault alone, so that nobody is closed for it.
@@ -54,6 +55,10 @@ pub struct Limits {
     /// A payload's bytes. Default 1 MiB less 2 KiB, so that what is sent to others is below 1 MiB with all that is written around
     /// it: as much as many a client's library takes.
     pub payload_bytes_max: usize,
+    /// Bytes of one `history` or `presence`, and of a JSON-RPC batch's answers together. Default 1 MiB. A history stops before the
+    /// message that would be too much, but has one in any case; more people than fit are `too_large`; and so is what a batch asks for
+    /// when its answers are above that. Answers of 1 KiB and less are not counted, so that who has published learns it.
+    pub answer_bytes_max: usize,
     /// Requests of a JSON-RPC batch. Default 100.
     pub batch_max: usize,
     /// Calls of the application's methods that a connection has under way. Default 64.
@@ -99,6 +104,7 @@ impl Default for Limits {
             connections_per_user_max: 128,
             misuses: Rate { per_second: 10, burst: 1000 },
             payload_bytes_max: (1 << 20) - (2 << 10),
+            answer_bytes_max: 1 << 20,
             batch_max: 100,
             calls_max: 64,
             auth_within: Duration::from_secs(10),
@@ -142,7 +148,7 @@ mod tests {
         assert_eq!(limits.wildcards_total_max, 10_000);
         let HistoryLimits { messages, bytes, age } = limits.history;
         assert_eq!((messages, bytes, age), (100, 1 << 20, Duration::from_secs(300)));
-        assert_eq!(limits.history_total_bytes, 256 << 20);
+        assert_eq!((limits.history_total_bytes, limits.answer_bytes_max), (256 << 20, 1 << 20));
         assert_eq!(limits.messages, Rate { per_second: 100, burst: 200 });
         assert_eq!(limits.bytes, Rate { per_second: 1 << 20, burst: 2 << 20 });
         assert_eq!(limits.user_messages, Rate { per_second: 400, burst: 800 });

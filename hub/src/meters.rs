@@ -121,6 +121,13 @@ impl Meters {
         })
     }
 
+    /// Takes the bytes of an answer. Who asks for more than that is told so, and is not closed for it.
+    pub(crate) fn charge_answer(&self, user: Option<&UserMeters>, bytes: usize) -> Result<(), TooFast> {
+        let of = |scope| move |retry_after| TooFast { scope, retry_after, is_ignored: false };
+        self.bytes.charge(bytes).map_err(of(Scope::Connection))?;
+        user.map_or(Ok(()), |user| user.bytes.charge(bytes)).map_err(of(Scope::User))
+    }
+
     /// Counts what makes no sense; false if there was too much of it.
     pub(crate) fn misused(&self, limits: &Limits) -> bool {
         self.patience(limits).misuses.charge(1).is_ok()

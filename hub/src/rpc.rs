@@ -57,6 +57,11 @@ struct Waiting {
 struct Batch {
     waiting: usize,
     answers: Vec<String>,
+    /// What the answers took that are not small, and what they may.
+    bytes: usize,
+    bytes_max: usize,
+    /// One has found no room.
+    is_full: bool,
     /// Some of it is still to be looked at.
     open: bool,
 }
@@ -183,10 +188,10 @@ impl Calls {
         self.waiting.len()
     }
 
-    /// Begins to gather a batch's answers.
-    pub(crate) fn open_batch(&mut self) -> u64 {
+    /// Begins to gather a batch's answers, of so many bytes together.
+    pub(crate) fn open_batch(&mut self, bytes_max: usize) -> u64 {
         self.last += 1;
-        self.batches.insert(self.last, Batch { open: true, ..Batch::default() });
+        self.batches.insert(self.last, Batch { open: true, bytes_max, ..Batch::default() });
         self.last
     }
 
@@ -194,6 +199,11 @@ impl Calls {
     pub(crate) fn close_batch(&mut self, batch: u64) -> Option<Message> {
         self.batches.get_mut(&batch)?.open = false;
         self.complete(batch)
+    }
+
+    /// Whether an answer has found no room in a batch.
+    pub(crate) fn is_full(&self, batch: u64) -> bool {
+        self.batches.get(&batch).is_some_and(|batch| batch.is_full)
     }
 
     /// A call waits for its answer.
@@ -228,7 +238,7 @@ impl Calls {
     ) -> Option<Message> {
         let response = response(id, result);
         let Some(number) = batch else { return Some(Message::text(response)) };
-        self.batches.get_mut(&number)?.answers.push(response);
+        self.batches.get_mut(&number)?.push(id, response);
         self.complete(number)
     }
 
@@ -242,6 +252,29 @@ impl Calls {
         (!batch.answers.is_empty()).then(|| Message::text(list(batch.answers)))
     }
 }
+
+impl Batch {
+    /// An answer; or, if that is too much, an error for it. The first one has room in any case, and so has what is small: whoever has
+    /// published is to know it.
+    fn push(&mut self, id: &RpcId, response: String) {
+        let bytes = if response.len() > SMALL_BYTES { response.len() } else { 0 };
+        if bytes > 0 && self.bytes > 0 && self.bytes + bytes > self.bytes_max {
+            self.is_full = true;
+            self.answers.push(self::response(id, &Err(batch_too_large().into())));
+        } else {
+            self.bytes += bytes;
+            self.answers.push(response);
+        }
+    }
+}
+
+/// What becomes of a call for whose answer its batch has no room.
+pub(crate) fn batch_too_large() -> Fault {
+    Fault::new(ErrorCode::TooLarge, "the batch's answers are too large together")
+}
+
+/// An answer that does not count among its batch's.
+const SMALL_BYTES: usize = 1024;
 
 impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

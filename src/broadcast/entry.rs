@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) members: u32,
     /// When it may be forgotten, unless it is used until then.
     idle_until: Option<Instant>,
-    /// It is in the stripe's list of those that may be.
+    /// It is in one of the stripe's lists of those that may be.
     is_listed: bool,
     /// It is in the stripe's list of those whose history ages.
     is_aging: bool,
@@ -79,8 +79,10 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Stripe {
     pub(super) topics: HashMap<Arc<str>, Entry>,
-    /// Those that may be idle, the one that was looked at longest ago first.
+    /// Those that may be idle, the one that was looked at longest ago first;
     idle: VecDeque<Arc<str>>,
+    /// and those among them that have a history: it is not for others' new topics to take their time from them.
+    kept: VecDeque<Arc<str>>,
     /// Those that have a history, and when to look for what is too old in it, the next one first: else it would stay for ever where
     /// somebody is subscribed and nobody publishes. A name that is not its topic's own any more is of one that was forgotten.
     aging: VecDeque<(Instant, Arc<str>)>,
@@ -104,7 +106,8 @@ impl Stripe {
         let Some(entry) = self.topics.get_mut(name) else { return };
         entry.idle_until = (entry.members == 0).then(|| now + age.max(IDLE_MIN));
         if entry.members == 0 && !std::mem::replace(&mut entry.is_listed, true) {
-            self.idle.push_back(entry.name.clone());
+            let list = if entry.history.is_empty() { &mut self.idle } else { &mut self.kept };
+            list.push_back(entry.name.clone());
         }
         if !entry.is_aging
             && !entry.history.is_empty()
@@ -141,27 +144,35 @@ impl Stripe {
 
     /// Forgets some of those that were idle for long enough; how many it was.
     pub(super) fn forget_idle(&mut self, now: Instant, keeping: &Keeping) -> usize {
-        let mut forgotten = 0;
-        for _ in 0..LOOKS.min(self.idle.len()) {
-            let Some(name) = self.idle.pop_front() else { break };
-            let Some(entry) = self.topics.get_mut(&name) else { continue };
-            match entry.idle_until {
-                None => entry.is_listed = false,
-                Some(until) if until <= now => {
-                    self.forget(&name, keeping);
-                    forgotten += 1;
-                }
-                Some(_) => self.idle.push_back(name),
-            }
-        }
-        forgotten
+        let looks = [(false, LOOKS.min(self.idle.len())), (true, LOOKS.min(self.kept.len()))];
+        let looks = looks.into_iter().flat_map(|(is_kept, looks)| std::iter::repeat_n(is_kept, looks));
+        looks.filter(|is_kept| self.forget_next(*is_kept, now, keeping)).count()
     }
 
-    /// Forgets one that is idle at all; whether there was one.
-    pub(super) fn forget_one(&mut self, keeping: &Keeping) -> bool {
+    /// Looks at the next one of a list, and forgets it if it was idle for long enough.
+    fn forget_next(&mut self, is_kept: bool, now: Instant, keeping: &Keeping) -> bool {
+        let list = if is_kept { &mut self.kept } else { &mut self.idle };
+        let Some(name) = list.pop_front() else { return false };
+        let Some(entry) = self.topics.get_mut(&name) else { return false };
+        match entry.idle_until {
+            None => entry.is_listed = false,
+            Some(until) if until <= now => {
+                self.forget(&name, keeping);
+                return true;
+            }
+            Some(_) => list.push_back(name),
+        }
+        false
+    }
+
+    /// Forgets one that is idle at all and has no history, or one whose time is over; whether there was one. Of those that have a
+    /// history one is looked at, so that it costs little to be refused.
+    pub(super) fn forget_one(&mut self, now: Instant, keeping: &Keeping) -> bool {
         while let Some(name) = self.idle.pop_front() {
             match self.topics.get_mut(&name) {
                 Some(entry) if entry.idle_until.is_none() => entry.is_listed = false,
+                // It was published to since.
+                Some(entry) if !entry.history.is_empty() => self.kept.push_back(name),
                 Some(_) => {
                     self.forget(&name, keeping);
                     return true;
@@ -169,7 +180,7 @@ impl Stripe {
                 None => {}
             }
         }
-        false
+        self.forget_next(true, now, keeping)
     }
 
     fn forget(&mut self, name: &str, keeping: &Keeping) {
@@ -177,8 +188,10 @@ impl Stripe {
             entry.history.clear(keeping);
         }
         shrink(&mut self.topics);
-        if self.idle.len() < self.idle.capacity() / 8 {
-            self.idle.shrink_to(2 * self.idle.len());
+        for list in [&mut self.idle, &mut self.kept] {
+            if list.len() < list.capacity() / 8 {
+                list.shrink_to(2 * list.len());
+            }
         }
         // Topics that come and go faster than they age would leave their names.
         if self.aging.len() > 2 * self.topics.len() + AGING_KEPT {

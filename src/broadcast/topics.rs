@@ -119,7 +119,9 @@ impl TopicsBuilder {
         self
     }
 
-    /// Topics that there may be. Default 100,000. If there are as many, one that nobody has subscribed to is forgotten for a new one.
+    /// Topics that there may be. Default 100,000. If there are as many, one that nobody has subscribed to and that has no history is
+    /// forgotten for a new one. One with a history keeps it for its time, and there is no new one until then: else who makes topics
+    /// would take others' histories from them.
     pub fn topics_max(mut self, topics: usize) -> Self {
         self.0.topics_max = topics.max(1);
         self
@@ -527,21 +529,21 @@ impl Directory {
     ) -> Result<&'s mut Entry, TopicError> {
         self.forget_some(stripe, now);
         if !stripe.topics.contains_key(name) {
-            self.make_room(stripe, name)?;
+            self.make_room(stripe, name, now)?;
         }
         Ok(stripe.entry(name, || self.epoch()))
     }
 
-    /// Counts one topic more: as one of those that there may be, or for an idle one.
-    fn make_room(&self, stripe: &mut Stripe, name: &str) -> Result<(), TopicError> {
+    /// Counts one topic more: as one of those that there may be, or for an idle one without a history.
+    fn make_room(&self, stripe: &mut Stripe, name: &str, now: Instant) -> Result<(), TopicError> {
         let max = self.settings.topics_max;
         if self.topics.fetch_add(1, Ordering::Relaxed) < max || name == EVERYBODY {
             return Ok(());
         }
         // Those that others are at work on, and our own, cannot be locked.
         let mut others = self.stripes.iter().filter_map(|stripe| stripe.try_lock().ok());
-        let is_forgotten =
-            stripe.forget_one(&self.keeping) || others.any(|mut stripe| stripe.forget_one(&self.keeping));
+        let is_forgotten = stripe.forget_one(now, &self.keeping)
+            || others.any(|mut stripe| stripe.forget_one(now, &self.keeping));
         self.topics.fetch_sub(1, Ordering::Relaxed);
         if is_forgotten { Ok(()) } else { Err(TopicError::TooManyTopics { max }) }
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Action, Call, Reply, ReplyTo, Session};
 use super::{
     lane::{HistoryTo, Work},
-    rooms::{Publication, history_json},
+    rooms::Publication,
 };
 use crate::{
     answer,
@@ -81,7 +81,7 @@ impl Session {
             out.push(Action::Send(rpc::refusal(fault)));
             return self.note_misuse(is_misuse, out);
         }
-        let number = self.calls.open_batch();
+        let number = self.calls.open_batch(self.core.limits.answer_bytes_max);
         for request in batch {
             // What is no object is a request with nothing in it.
             let envelope = envelope::parse_object(request.get()).unwrap_or_default();
@@ -128,16 +128,25 @@ impl Session {
         let is_admin = self.known()?.is_admin;
         let params = request.params.map_or("{}", RawValue::get);
         match &*request.method {
+            // Nobody would hear it.
+            "rooms.list" | "stats" | "presence" | "history" if request.id.is_none() => {
+                Ok(Begun::Done(String::new()))
+            }
+            "rooms.list" | "presence" | "history" if batch.is_some_and(|batch| self.calls.is_full(batch)) => {
+                Err(rpc::batch_too_large())
+            }
             "rooms.list" | "stats" if !is_admin => Err(Fault::forbidden("for the server's admin")),
             "rooms.list" => {
                 let ListParams { prefix, after, limit } = fields(params)?;
                 let limit = limit.unwrap_or(ROOMS_PAGE_MAX).min(ROOMS_PAGE_MAX);
-                Ok(Begun::Done(answer::rooms(&self.core.topics.list(&prefix, &after, limit))))
+                let rooms = answer::rooms(&self.core.topics.list(&prefix, &after, limit));
+                self.afford(rooms.len())?;
+                Ok(Begun::Done(rooms))
             }
             "stats" => Ok(Begun::Done(answer::stats(&self.core.stats(), self.core.broker()))),
             "presence" => {
                 let envelope = envelope(params)?;
-                Ok(Begun::Done(self.presence_of(&envelope.room()?, Json::object())?.end()))
+                Ok(Begun::Done(self.presence_of(&envelope.room()?, Json::object())?))
             }
             "history" => {
                 let envelope = envelope(params)?;
@@ -150,7 +159,7 @@ impl Session {
                     return Ok(Begun::Waits);
                 }
                 let page = self.core.topics.history(&room, span.since, span.limit);
-                Ok(Begun::Done(history_json(&room, &page)?(Json::object()).end()))
+                Ok(Begun::Done(self.history_of(&room, span.since, page, Json::object())?.end()))
             }
             "publish" => self.publish_call(&envelope(params)?, request, batch, out),
             name => self.application_call(name, request, batch, out),

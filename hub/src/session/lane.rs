@@ -159,8 +159,8 @@ impl Session {
             (Work::Subscribe(subscribe), Outcome::Subscribed(Ok(joined))) => {
                 self.subscribe_joined(*subscribe, joined, out);
             }
-            (Work::History { to, room, .. }, Outcome::History(Ok(page))) => {
-                self.tell_history(to, &room, &page, out);
+            (Work::History { to, room, span }, Outcome::History(Ok(page))) => {
+                self.tell_history(to, &room, span, page, out);
             }
             (
                 work,
@@ -253,19 +253,19 @@ impl Session {
         }
     }
 
-    fn tell_history(&mut self, to: HistoryTo, room: &str, page: &Page, out: &mut Vec<Action>) {
-        let told = super::rooms::history_json(room, page);
-        match (to, told) {
-            (HistoryTo::Client(id), Ok(told)) => {
-                out.push(Action::Send(told(Json::of_type("history").id(id.as_ref())).message()));
+    fn tell_history(&mut self, to: HistoryTo, room: &str, span: Span, page: Page, out: &mut Vec<Action>) {
+        match to {
+            HistoryTo::Client(id) => {
+                let json = Json::of_type("history").id(id.as_ref());
+                match self.history_of(room, span.since, page, json) {
+                    Ok(json) => out.push(Action::Send(json.message())),
+                    Err(fault) => self.refuse(id.as_ref(), fault, out),
+                }
             }
-            (HistoryTo::Client(id), Err(fault)) => self.refuse(id.as_ref(), fault, out),
-            (HistoryTo::Caller(ticket), Ok(told)) => {
-                self.answer_as(Called::Ok, ticket, Ok(told(Json::object()).end()), out);
-            }
-            (HistoryTo::Caller(ticket), Err(fault)) => {
-                self.answer_as(Called::Refused, ticket, Err(fault.into()), out);
-            }
+            HistoryTo::Caller(ticket) => match self.history_of(room, span.since, page, Json::object()) {
+                Ok(json) => self.answer_as(Called::Ok, ticket, Ok(json.end()), out),
+                Err(fault) => self.answer_as(Called::Refused, ticket, Err(fault.into()), out),
+            },
         }
     }
 }

@@ -231,15 +231,44 @@ impl Session {
         id: Option<&Id>,
         out: &mut Vec<Action>,
     ) -> Result<(), Fault> {
-        let json = self.presence_of(&envelope.room()?, Json::of_type("presence").id(id))?;
-        out.push(Action::Send(json.message()));
+        let presence = self.presence_of(&envelope.room()?, Json::of_type("presence").id(id))?;
+        out.push(Action::Send(Message::text(presence)));
         Ok(())
     }
 
     /// Who is in a room, written behind what is in `json`.
-    pub(super) fn presence_of(&self, room: &str, json: Json) -> Result<Json, Fault> {
+    pub(super) fn presence_of(&self, room: &str, json: Json) -> Result<String, Fault> {
         self.may_subscribe(room)?;
-        Ok(answer::presence(json, room, &self.core.topics.presence(room)))
+        let presence = answer::presence(json, room, &self.core.topics.presence(room)).end();
+        if presence.len() > self.core.limits.answer_bytes_max {
+            return Err(Fault::new(ErrorCode::TooLarge, "more people are there than an answer holds"));
+        }
+        self.afford(presence.len())?;
+        Ok(presence)
+    }
+
+    /// A page of a room's history, as much of it as an answer holds, written behind what is in `json`.
+    pub(super) fn history_of(
+        &self,
+        room: &str,
+        since: Option<Position>,
+        mut page: Page,
+        json: Json,
+    ) -> Result<Json, Fault> {
+        if !page.complete {
+            let message = "the room's history does not reach back so far";
+            return Err(Fault::new(ErrorCode::HistoryGone, message));
+        }
+        let bytes_max = self.core.limits.answer_bytes_max;
+        // What is not affordable is not even written.
+        self.afford(answer::fit_history(&mut page.messages, since.is_none(), bytes_max))?;
+        Ok(answer::history(json, room, page.position, &page.messages))
+    }
+
+    /// Counts what somebody is answered against its rate, as it costs as much as what it sends.
+    pub(super) fn afford(&self, bytes: usize) -> Result<(), Fault> {
+        let user = self.known()?.user.as_deref();
+        self.meters.charge_answer(user, bytes).map_err(|too_fast| self.too_fast(too_fast))
     }
 
     pub(super) fn history(
@@ -256,7 +285,8 @@ impl Session {
             return Ok(());
         }
         let page = self.core.topics.history(&room, span.since, span.limit);
-        out.push(Action::Send(history_json(&room, &page)?(Json::of_type("history").id(id)).message()));
+        let json = self.history_of(&room, span.since, page, Json::of_type("history").id(id))?;
+        out.push(Action::Send(json.message()));
         Ok(())
     }
 
@@ -294,20 +324,6 @@ impl Session {
         match &self.core.hooks.message {
             Some(hook) => hook(&open.context, incoming).map_err(Fault::from),
             None => Ok(()),
-        }
-    }
-}
-
-/// A page of a room's history, to be written behind what an object has already.
-pub(super) fn history_json<'p>(
-    room: &'p str,
-    page: &'p Page,
-) -> Result<impl FnOnce(Json) -> Json + use<'p>, Fault> {
-    match page.complete {
-        true => Ok(move |json| answer::history(json, room, page.position, &page.messages)),
-        false => {
-            let message = "the room's history does not reach back so far";
-            Err(Fault::new(ErrorCode::HistoryGone, message))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! PROTOCOL.md, message by message: what a client sees, to the byte. No socket, no runtime, a clock that stands still.
 
+mod answers;
 mod auth;
 mod binary;
 mod broker;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::simulation::Sim;
-use crate::broadcast::{HistoryLimits, Position, Publish, Subscription, Topics, TopicsBuilder};
+use crate::broadcast::{HistoryLimits, Position, Publish, Subscription, TopicError, Topics, TopicsBuilder};
 
 /// What a message takes beside its payload and its key.
 const AROUND: usize = 256;
@@ -180,7 +180,8 @@ fn the_count_is_what_is_held_and_0_when_all_is_forgotten() {
             }
             _ => sim.topics.publish(&name(at / 3), message).map(drop),
         }
-        .expect("an idle one goes for it");
+        // There is room again as others' time is over.
+        .unwrap_or_else(|error| assert_eq!(error, TopicError::TooManyTopics { max: 200 }));
         sim.clock.advance(Duration::from_millis(300));
         assert!(sim.topics.history_bytes() <= 200_000);
         if at % 500 == 0 {
@@ -193,14 +194,48 @@ fn the_count_is_what_is_held_and_0_when_all_is_forgotten() {
     assert_eq!((sim.topics.history_bytes(), sim.topics.len(), sim.topics.aging()), (0, 0, 0));
 }
 
+/// Else whoever makes topics would take from others what they are owed when they come back.
+#[test]
+fn a_history_is_not_forgotten_for_others_new_topics() {
+    let mut sim = holds(1 << 20, |topics| topics.topics_max(100));
+    let victim = publish(&sim.topics, "victim", 300);
+    let one = sim.join(0);
+    let full = TopicError::TooManyTopics { max: 100 };
+    for at in 0..5000 {
+        match sim.topics.publish(&format!("t:{at}"), "x") {
+            Ok(_) => assert!(at < 99, "{at}"),
+            Err(error) => assert_eq!(error, full),
+        }
+        let subscribed = sim.members[one].subscribe(&format!("s:{at}"), Subscription::new());
+        assert_eq!(subscribed.is_err(), at >= 98, "{at}");
+        sim.members[one].unsubscribe(&format!("s:{at}"));
+    }
+    assert_eq!(recovered(&mut sim, victim, "victim", 0), Some(vec![1]));
+    // Those that are known go on, and there is room for new ones when their time is over.
+    publish(&sim.topics, "victim", 300);
+    sim.clock.advance(Duration::from_secs(299));
+    assert_eq!(sim.topics.publish("more", "x").map(drop), Err(full));
+    sim.clock.advance(Duration::from_secs(1));
+    for at in 0..100 {
+        sim.topics.publish(&format!("more:{at}"), "x").expect("another's time is over");
+    }
+    assert_eq!((sim.topics.len(), sim.topics.count()), (100, 100));
+}
+
 /// Names of topics that come and go are not kept as long as what was in them would have been.
 #[test]
 fn topics_that_come_and_go_leave_no_names() {
-    let sim = holds(1 << 20, |topics| topics.topics_max(100));
+    let mut sim = holds(1000, |topics| topics.topics_max(100));
+    let one = sim.join(0);
     for at in 0..30_000 {
-        publish(&sim.topics, &format!("t:{at}"), 300);
+        let topic = format!("t:{at}");
+        sim.members[one].subscribe(&topic, Subscription::new()).expect("an idle one goes for it");
+        sim.members[one].unsubscribe(&topic);
+        publish(&sim.topics, &topic, 300);
+        // Too large to be kept: nothing is.
+        publish(&sim.topics, &topic, 1001);
     }
-    assert_eq!((sim.topics.len(), sim.topics.history_bytes()), (100, 100 * 300));
+    assert_eq!((sim.topics.len(), sim.topics.history_bytes()), (100, 0));
     assert!(sim.topics.aging() <= 64 * 65 + 2 * 100, "{}", sim.topics.aging());
 }
 
