@@ -58,6 +58,11 @@ fn a_wrong_value_is_told_with_its_line() {
             "\npublic_url = 'https://a.example/chat'",
             r#"framecast.toml:2: public-url: "https://a.example/chat" is not scheme://host[:port]"#,
         ),
+        (
+            "public_url = 'https://a.example/chat/'",
+            r#"framecast.toml:1: public-url: "https://a.example/chat/" is not scheme://host[:port]"#,
+        ),
+        ("public_url = '/'", r#"framecast.toml:1: public-url: "/" is not scheme://host[:port]"#),
         ("drain = -1", "framecast.toml:1: drain: -1: not a number of seconds"),
         ("drain = nan", "framecast.toml:1: drain: nan: not a number of seconds"),
         ("log = 'xml'", r#"framecast.toml:1: log: "xml": must be one of text, json"#),
