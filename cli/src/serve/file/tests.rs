@@ -143,6 +143,15 @@ fn a_route_that_cannot_be_is_told_with_its_line() {
             "[routes]\n'/a' = 'a'\n'/{a}' = 'x:{b}'",
             r#"framecast.toml:3: routes: "x:{b}" is no room of its route"#,
         ),
+        (
+            "[routes]\n'/health' = 'a'",
+            r#"framecast.toml:2: routes: "/health" is a path that the server itself answers"#,
+        ),
+        ("[routes]\n'/{a}/{a}' = '{a}'", r#"framecast.toml:2: routes: "/{a}/{a}" has the same name twice"#),
+        (
+            "[routes]\n'/a' = 'chat:*'",
+            r#"framecast.toml:2: routes: "chat:*" is a wildcard, or no name of a room"#,
+        ),
         ("[routes]\n'/a' = 1", r#"framecast.toml:2: routes: the room of "/a" must be a string"#),
     ] {
         assert_eq!(error(text), expected);
