@@ -17,7 +17,10 @@ fn it_needs_no_configuration_and_says_where_it_listens() {
     client.subscribe("news");
     let open = serve.logs("in a browser");
     assert_eq!(open, format!("framecast: open {} in a browser; Ctrl-C stops it", serve.url));
-    assert!(serve.logs("framecast: ").contains("everybody who can reach it may join"));
+    assert_eq!(
+        serve.logs("framecast: "),
+        "framecast: REST and /metrics answer to this machine alone, without an --admin-token"
+    );
 }
 
 #[test]
@@ -47,6 +50,11 @@ fn wrong_options_and_variables_are_told_in_a_line() {
             &[],
             &[("FRAMECAST_TRUSTED_PROXY", "::1, 10.0.0")],
             "FRAMECAST_TRUSTED_PROXY: \"10.0.0\" is neither an address nor a network",
+        ),
+        (
+            &[],
+            &[("FRAMECAST_JWT_SECRT", "s3cret")],
+            "FRAMECAST_JWT_SECRT: no such option; did you mean FRAMECAST_JWT_SECRET?",
         ),
         (&[], &[("FRAMECAST_LOG", "xml")], "FRAMECAST_LOG: \"xml\": must be one of text, json"),
         (
@@ -110,6 +118,41 @@ fn it_is_open_to_the_world_only_if_told_so() {
         let serve = Serve::of(crate::process::command(&[&anywhere, options].concat(), &[]));
         assert!(serve.url.starts_with("http://0.0.0.0:"), "{}", serve.url);
     }
+}
+
+/// A proxy on this machine makes it reachable from elsewhere, whatever it listens on.
+#[test]
+fn behind_a_proxy_it_is_open_only_if_told_so() {
+    let proxy = ["serve", "--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"];
+    let public = ["serve", "--listen", "127.0.0.1:0", "--public-url", "https://example.com"];
+    let words = "can be reached from elsewhere, and everybody could join: give --jwt-secret, --jwt-public-key or \
+        --tokens, or say --allow-anonymous";
+    assert_eq!(refused(&proxy, &[]), format!("with --trusted-proxy it {words}"));
+    assert_eq!(refused(&public, &[]), format!("with --public-url it {words}"));
+    let path = file("framecast.toml", "public_url = 'https://example.com'\n");
+    let config = ["serve", "--config", path.to_str().expect("UTF-8")];
+    assert_eq!(refused(&config, &[]), format!("with --public-url it {words}"));
+    for (arguments, options) in [(proxy, &["--allow-anonymous"][..]), (public, &["--jwt-secret", JWT_SECRET])]
+    {
+        let serve = Serve::of(crate::process::command(&[&arguments, options].concat(), &[]));
+        assert!(serve.url.starts_with("http://127.0.0.1:"), "{}", serve.url);
+    }
+}
+
+/// What other parts read, and what Kubernetes puts there.
+#[test]
+fn variables_of_others_are_let_through() {
+    let serve = Serve::with(
+        &[],
+        &[
+            ("FRAMECAST_SERVER", "http://127.0.0.1:8000"),
+            ("FRAMECAST_SERVE", "framecast serve"),
+            ("FRAMECAST_ECHO_CLIENT", "echo_client"),
+            ("FRAMECAST_SERVICE_HOST", "10.0.0.1"),
+            ("FRAMECAST_PORT_8000_TCP", "tcp://10.0.0.1:8000"),
+        ],
+    );
+    assert!(get(&serve, "/health").starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
