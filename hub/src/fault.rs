@@ -117,7 +117,8 @@ impl From<Denied> for Fault {
 
 impl From<NameError> for Fault {
     fn from(error: NameError) -> Self {
-        Self::bad_request(error.to_string())
+        // What the engine calls a topic is a room on the wire.
+        Self::bad_request(error.to_string().replace("topic", "room"))
     }
 }
 

@@ -212,6 +212,8 @@ impl Host {
                     let wait = patience.after(error)?;
                     if !wait.is_zero() {
                         warn!(error = text, ?wait, "cannot accept connections");
+                        // Files have run out: who is not connected yet, and has been at it for longest, gives one back.
+                        self.guests.cut_one();
                         sleep(wait).await;
                     }
                 }
