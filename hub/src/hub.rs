@@ -221,7 +221,8 @@ impl HubBuilder {
     }
 
     /// Subscribes who connects by this path to a room: `{name}` stands for one segment of the path, and for the same in the room. All
-    /// routes that fit do.
+    /// routes that fit do. [`build`](Self::build) refuses one that can never be of use: a path of the [`Server`](crate::Server)'s own,
+    /// such as `/health`, or a room that is a wildcard. `/ws` is none of those: it may have a room too.
     pub fn route(mut self, path: &str, room: &str) -> Self {
         self.routes.push((path.to_owned(), room.to_owned()));
         self

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use framecast::CloseCode;
-use framecast_hub::{Addresses, Clock, Limits, Proxies, Rate, Server};
+use framecast_hub::{Addresses, BuildError, Clock, Hub, Limits, Proxies, Rate, RouteError, Server};
 use tokio::time::timeout;
 
 use crate::support::*;
@@ -139,7 +139,7 @@ async fn routes_subscribe_who_connects_by_them() {
     let hub = hub(|hub| {
         let hub =
             hub.route("/ws/chat/{room}", "chat:{room}").route("/live/{sport}/{match}", "{sport}:{match}");
-        hub.route("/ws/lobby", "lobby")
+        hub.route("/ws/lobby", "lobby").route("/ws", "everybody")
     });
     let running = Running::of(hub, |server| server).await;
     for (path, room) in [
@@ -147,6 +147,7 @@ async fn routes_subscribe_who_connects_by_them() {
         ("/ws/chat/a%20b%2Fc?x=1", "chat:a b/c"),
         ("/live/football/42", "football:42"),
         ("/ws/lobby", "lobby"),
+        ("/ws", "everybody"),
     ] {
         let mut ws = running.enter(path).await;
         let subscribed = hear(&mut ws).await;
@@ -158,6 +159,28 @@ async fn routes_subscribe_who_connects_by_them() {
     // A wildcard is nobody's to bring in by a path.
     for path in ["/live/football", "/live/football/", "/ws/chat/", "/live/football/*", "/live/%ff/1"] {
         assert_eq!(running.http(&format!("GET {path}"), "", "").await.status, 404, "{path}");
+    }
+}
+
+/// A route by one of them would be of no use, and is refused.
+#[tokio::test]
+async fn a_path_of_the_servers_own_is_no_route() {
+    let running = of_tokens().await;
+    for path in [
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/rooms",
+        "/stats",
+        "/broadcast",
+        "/broadcast/tea",
+        "/users/ada",
+        "/users/ada/messages",
+    ] {
+        assert_ne!(running.http(&format!("GET {path}"), "", "").await.status, 404, "{path}");
+        let refused = Hub::builder().route(path, "tea").build().map(drop);
+        assert_eq!(refused.err(), Some(BuildError::Route(RouteError::Taken(path.to_owned()))), "{path}");
     }
 }
 
