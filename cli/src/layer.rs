@@ -28,12 +28,12 @@ pub(crate) fn command<T: Args>() -> Command {
 }
 
 /// The options of `T` that the environment has: `FRAMECAST_JWT_SECRET` is `--jwt-secret`. An empty variable says nothing.
-pub(crate) fn environment<T: Args>(variable: impl Fn(&str) -> Option<OsString>) -> Result<T, Failure> {
+pub(crate) fn environment<T: Args>(value_of: impl Fn(&str) -> Option<OsString>) -> Result<T, Failure> {
     let mut given = Vec::new();
     for argument in command::<T>().get_arguments() {
         let Some(name) = argument.get_long() else { continue };
-        let variable_name = format!("FRAMECAST_{}", name.replace('-', "_").to_uppercase());
-        let Some(value) = variable(&variable_name).filter(|value| !value.is_empty()) else { continue };
+        let variable_name = format!("{PREFIX}{}", variable(name));
+        let Some(value) = value_of(&variable_name).filter(|value| !value.is_empty()) else { continue };
         let value =
             value.into_string().map_err(|_| Failure::usage(format_args!("{variable_name}: not UTF-8")))?;
         let values = match argument.get_value_delimiter() {
@@ -49,6 +49,44 @@ pub(crate) fn environment<T: Args>(variable: impl Fn(&str) -> Option<OsString>) 
     }
     read(&given)
 }
+
+/// Refuses variables that are meant to be an option of `T` and are none: whoever has written `FRAMECAST_JWT_SECRT` would have a server
+/// without a secret. `others` are known too, without their `FRAMECAST_`. As elsewhere, one that is empty says nothing.
+pub(crate) fn known<T: Args>(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+    others: &[&str],
+) -> Result<(), Failure> {
+    let command = command::<T>();
+    let name = |(name, value): (OsString, OsString)| {
+        let name = name.to_string_lossy().strip_prefix(PREFIX)?.to_owned();
+        let is_known = others.contains(&&*name)
+            || is_of_kubernetes(&name)
+            || command.get_arguments().filter_map(Arg::get_long).any(|option| variable(option) == name);
+        (!is_known && !value.is_empty()).then_some(name)
+    };
+    // The first, so that it is the same one each time.
+    let Some(unknown) = variables.filter_map(name).min() else { return Ok(()) };
+    Err(Failure::usage(match similar(&command, &unknown.replace('_', "-").to_lowercase()) {
+        Some(option) => {
+            format!("{PREFIX}{unknown}: no such option; did you mean {PREFIX}{}?", variable(&option))
+        }
+        None => format!("{PREFIX}{unknown}: no such option"),
+    }))
+}
+
+/// What a container finds in its environment beside a service that is called `framecast`, or `framecast-` and more:
+/// `FRAMECAST_SERVICE_HOST`, `FRAMECAST_PORT_8000_TCP` and others.
+fn is_of_kubernetes(name: &str) -> bool {
+    let name = format!("_{name}");
+    ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end)) || name.contains("_PORT_")
+}
+
+/// An option's variable, without its `FRAMECAST_`.
+fn variable(option: &str) -> String {
+    option.replace('-', "_").to_uppercase()
+}
+
+const PREFIX: &str = "FRAMECAST_";
 
 /// The options of `T` that are given, if each is right.
 pub(crate) fn read<T: Args>(given: &[Given]) -> Result<T, Failure> {
@@ -167,5 +205,29 @@ mod tests {
         assert_eq!(error, "FRAMECAST_THE_SECRET: not UTF-8");
         let few = environment("FRAMECAST_THE_SECRET", "s3cret").expect("it is one");
         assert!(!format!("{few:?}").contains("s3cret"), "{few:?}");
+    }
+
+    #[test]
+    fn variables_that_are_no_option_are_refused() {
+        let judged = |names: &[&str]| {
+            let variables = names.iter().map(|name| (OsString::from(name), OsString::from("s3cret")));
+            known::<Few>(variables, &["SERVER"]).map_err(|error| error.to_string())
+        };
+        let others = ["FRAMECAST_THE_SECRET", "FRAMECAST_SERVER", "PATH", "MY_FRAMECAST_NAME", "FRAMECAST"];
+        assert_eq!(judged(&others), Ok(()));
+        let kubernetes = [
+            "FRAMECAST_SERVICE_HOST",
+            "FRAMECAST_SERVICE_PORT",
+            "FRAMECAST_SERVICE_PORT_HTTP",
+            "FRAMECAST_PORT",
+            "FRAMECAST_PORT_8000_TCP_ADDR",
+            "FRAMECAST_HUB_PORT_8000_TCP",
+        ];
+        assert_eq!(judged(&kubernetes), Ok(()));
+        let error = "FRAMECAST_THE_SECRT: no such option; did you mean FRAMECAST_THE_SECRET?";
+        assert_eq!(judged(&["FRAMECAST_ZZZ", "FRAMECAST_THE_SECRT"]), Err(error.to_owned()));
+        assert_eq!(judged(&["FRAMECAST_ZZZ"]), Err("FRAMECAST_ZZZ: no such option".to_owned()));
+        let empty = [("FRAMECAST_ZZZ".into(), "".into())];
+        assert!(known::<Few>(empty.into_iter(), &[]).is_ok());
     }
 }

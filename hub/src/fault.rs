@@ -117,7 +117,8 @@ impl From<Denied> for Fault {
 
 impl From<NameError> for Fault {
     fn from(error: NameError) -> Self {
-        Self::bad_request(error.to_string())
+        // What the engine calls a topic is a room on the wire.
+        Self::bad_request(error.to_string().replace("topic", "room"))
     }
 }
 
@@ -130,6 +131,9 @@ impl From<TopicError> for Fault {
             }
             TopicError::TooManyTopics { max } => {
                 Self::new(ErrorCode::Unavailable, format!("there are {max} rooms already"))
+            }
+            TopicError::TooManyPatterns { max } => {
+                Self::new(ErrorCode::Unavailable, format!("there are {max} wildcards already"))
             }
             error => Self::new(ErrorCode::Unavailable, error.to_string()),
         }

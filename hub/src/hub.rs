@@ -223,7 +223,8 @@ impl HubBuilder {
     }
 
     /// Subscribes who connects by this path to a room: `{name}` stands for one segment of the path, and for the same in the room. All
-    /// routes that fit do.
+    /// routes that fit do. [`build`](Self::build) refuses one that can never be of use: a path of the [`Server`](crate::Server)'s own,
+    /// such as `/health`, or a room that is a wildcard. `/ws` is none of those: it may have a room too.
     pub fn route(mut self, path: &str, room: &str) -> Self {
         self.routes.push((path.to_owned(), room.to_owned()));
         self
@@ -303,6 +304,7 @@ fn topics(limits: &Limits, clock: &Clock) -> Topics {
     Topics::builder()
         .subscriptions_max(limits.rooms_max)
         .topics_max(limits.rooms_total_max)
+        .patterns_max(limits.wildcards_total_max)
         .history(limits.history)
         .history_bytes_max(limits.history_total_bytes)
         .everybody(Subscription::new().policy(OverflowPolicy::Disconnect(close::TOO_SLOW)))

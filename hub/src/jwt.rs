@@ -32,6 +32,11 @@ pub struct JwtKey {
 pub enum KeyError {
     /// A secret without a byte, with which everybody could sign.
     Empty,
+    /// A secret of so few bytes that it is found by trying, from any one token. RFC 7518 §3.2.
+    Short {
+        /// So many.
+        bytes: usize,
+    },
     /// Not the PEM of a public key of RSA or Ed25519.
     Pem,
 }
@@ -51,13 +56,14 @@ struct Claims {
 }
 
 impl JwtKey {
-    /// A secret for HS256, of 32 bytes or more if it is to be any good (RFC 7518 §3.2).
+    /// A secret for HS256, of 32 bytes or more (RFC 7518 §3.2).
     ///
     /// # Errors
-    /// It is empty.
+    /// It is shorter.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         match secret.as_ref() {
             [] => Err(KeyError::Empty),
+            short if short.len() < HS256_BYTES_MIN => Err(KeyError::Short { bytes: short.len() }),
             secret => Ok(Self::new(DecodingKey::from_secret(secret), Algorithm::HS256)),
         }
     }
@@ -183,6 +189,9 @@ fn verifier_factory(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn 
     Ok(Box::new(Verifier { algorithm: *algorithm, key: key.try_get_as_bytes()?.to_vec(), check }))
 }
 
+/// As many as the hash has. RFC 7518 §3.2.
+const HS256_BYTES_MIN: usize = 32;
+
 const PUBLIC_KEY: &[u8] = b"PUBLIC KEY-----";
 
 /// Key, message, signature.
@@ -228,10 +237,14 @@ impl fmt::Debug for JwtKey {
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "the secret is empty",
-            Self::Pem => "not the PEM of a public key of RSA or Ed25519",
-        })
+        match self {
+            Self::Empty => f.write_str("the secret is empty"),
+            Self::Short { bytes } => write!(
+                f,
+                "the secret has {bytes} bytes, and HS256 needs {HS256_BYTES_MIN} or more (RFC 7518 §3.2)"
+            ),
+            Self::Pem => f.write_str("not the PEM of a public key of RSA or Ed25519"),
+        }
     }
 }
 

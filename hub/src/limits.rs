@@ -25,6 +25,8 @@ pub struct Limits {
     /// Rooms that all connections of an address are in together, one that many are in counted once; IPv6 goes by /64. Default 16,384: a
     /// sixth of all. Behind a proxy that is not [trusted](crate::Proxies) all clients have its address, and this limit in common.
     pub rooms_per_address_max: usize,
+    /// Different wildcards that connections subscribe to, in all. Default 10,000; another one is refused with `unavailable`.
+    pub wildcards_total_max: usize,
     /// What is kept of each room. Default 100 messages, 1 MiB, 5 minutes.
     pub history: HistoryLimits,
     /// Bytes that are kept of all rooms together, as [`history_bytes_max`] counts them. Default 256 MiB. A room that is published to when
@@ -99,6 +101,7 @@ impl Default for Limits {
             rooms_max: 128,
             rooms_total_max: 100_000,
             rooms_per_address_max: 16 << 10,
+            wildcards_total_max: 10_000,
             history: HistoryLimits::default(),
             history_total_bytes: 256 << 20,
             history_page_max: 1000,
@@ -154,6 +157,7 @@ mod tests {
         let limits = Limits::default();
         assert_eq!((limits.rooms_max, limits.rooms_total_max), (128, 100_000));
         assert_eq!(limits.rooms_per_address_max, 16_384);
+        assert_eq!(limits.wildcards_total_max, 10_000);
         let HistoryLimits { messages, bytes, age } = limits.history;
         assert_eq!((messages, bytes, age), (100, 1 << 20, Duration::from_secs(300)));
         assert_eq!((limits.history_total_bytes, limits.answer_bytes_max), (256 << 20, 1 << 20));

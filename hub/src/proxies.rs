@@ -116,7 +116,7 @@ pub fn is_local(peer: IpAddr, headers: &HeaderMap, host: &str) -> bool {
 }
 
 /// A `Host` with a port or without.
-fn is_loopback_name(host: &str) -> bool {
+pub(crate) fn is_loopback_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
         None => host.split_once(':').map_or(host, |(name, _)| name),

@@ -11,7 +11,7 @@ pub(crate) struct Route {
     room: Vec<Piece>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(String),
     Capture(String),
@@ -30,8 +30,14 @@ enum Piece {
 pub enum RouteError {
     /// The path does not begin with `/`, or has braces in the middle of a segment.
     Path(String),
+    /// The path is one that the [`Server`](crate::Server) answers by itself: nobody would ever connect by it.
+    Taken(String),
+    /// Two segments of the path have the same name.
+    Repeated(String),
     /// The room names something that is not in the path, or has a brace too few.
     Room(String),
+    /// The room is a wildcard, or no room's name, whatever the path has in its place.
+    Never(String),
 }
 
 impl Route {
@@ -48,8 +54,25 @@ impl Route {
             }
         });
         let segments: Vec<_> = segments.collect::<Result<_, _>>()?;
-        let room = pieces(room, &segments).ok_or_else(|| RouteError::Room(room.to_owned()))?;
-        Ok(Self { segments, room })
+        if SERVERS_OWN.iter().any(|own| covers(own, &segments)) {
+            return Err(RouteError::Taken(path.to_owned()));
+        }
+        let is_again = |(at, segment): (usize, &Segment)| {
+            matches!(segment, Segment::Capture(_)) && segments[..at].contains(segment)
+        };
+        if segments.iter().enumerate().any(is_again) {
+            return Err(RouteError::Repeated(path.to_owned()));
+        }
+        let pieces = pieces(room, &segments).ok_or_else(|| RouteError::Room(room.to_owned()))?;
+        // A byte is the least that a path has for a capture, and an `x` is right wherever anything is.
+        let least = pieces.iter().map(|piece| match piece {
+            Piece::Literal(literal) => literal,
+            Piece::Capture(_) => "x",
+        });
+        match Named::of(&least.collect::<String>()) {
+            Ok(Named::Topic) => Ok(Self { segments, room: pieces }),
+            _ => Err(RouteError::Never(room.to_owned())),
+        }
     }
 
     /// The room of a path, if it is one of these. A wildcard is nobody's to bring in by a path.
@@ -69,6 +92,17 @@ impl Route {
         let room: String = self.room.iter().map(piece).collect();
         (Named::of(&room) == Ok(Named::Topic)).then_some(room)
     }
+}
+
+/// Whether whatever path fits these segments is `own`, where `*` is any segment.
+fn covers(own: &str, segments: &[Segment]) -> bool {
+    let own: Vec<_> = own.split('/').skip(1).collect();
+    let is_own = |(own, segment): (&&str, &Segment)| match segment {
+        Segment::Literal(literal) if *own == "*" => !literal.is_empty(),
+        Segment::Literal(literal) => literal == own,
+        Segment::Capture(_) => *own == "*",
+    };
+    own.len() == segments.len() && own.iter().zip(segments).all(is_own)
 }
 
 fn pieces(mut room: &str, segments: &[Segment]) -> Option<Vec<Piece>> {
@@ -106,12 +140,31 @@ impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{path:?} is no path of a route"),
+            Self::Taken(path) => write!(f, "{path:?} is a path that the server itself answers"),
+            Self::Repeated(path) => write!(f, "{path:?} has the same name twice"),
             Self::Room(room) => write!(f, "{room:?} is no room of its route"),
+            Self::Never(room) => write!(f, "{room:?} is a wildcard, or no name of a room"),
         }
     }
 }
 
 impl Error for RouteError {}
+
+/// What [`Server::router`](crate::Server::router) answers before it asks for a route, and the client that browsers take from it. Not
+/// `/ws`: who connects by that one may have a room too.
+const SERVERS_OWN: [&str; 11] = [
+    "/",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/rooms",
+    "/stats",
+    "/broadcast",
+    "/broadcast/*",
+    "/users/*",
+    "/users/*/messages",
+    "/framecast.js",
+];
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +199,39 @@ mod tests {
             [("ws", "a"), ("/{}", "a"), ("/a{b}", "a"), ("/{a}", "{b}"), ("/{a}", "{a"), ("/a", "a}")]
         {
             assert!(Route::new(path, room).is_err(), "{path} {room}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_of_use_is_refused() {
+        let taken = [
+            ("/", "a"),
+            ("/health", "a"),
+            ("/broadcast/tea", "a"),
+            ("/broadcast/{room}", "{room}"),
+            ("/users/{user}", "{user}"),
+            ("/users/{user}/messages", "{user}"),
+            ("/framecast.js", "a"),
+        ];
+        for (path, room) in taken {
+            assert_eq!(Route::new(path, room).err(), Some(RouteError::Taken(path.to_owned())), "{path}");
+        }
+        let twice = Route::new("/ws/{a}/{b}/{a}", "{b}");
+        assert_eq!(twice.err(), Some(RouteError::Repeated("/ws/{a}/{b}/{a}".to_owned())));
+        let long = "x".repeat(255) + "{a}";
+        for room in ["", "*", "a:*", "{a}:>", ">", "a\n", &long] {
+            let error = Route::new("/ws/{a}", room).err();
+            assert_eq!(error, Some(RouteError::Never(room.to_owned())), "{room:?}");
+        }
+    }
+
+    /// Some of what it fits is.
+    #[test]
+    fn what_is_of_use_for_other_paths_is_a_route() {
+        for path in
+            ["/ws", "/ws/{a}", "/{a}", "/{a}/tea", "/{a}/{b}", "/health/", "/users", "/users/{a}/news"]
+        {
+            assert!(Route::new(path, "news").is_ok(), "{path}");
         }
     }
 }

@@ -47,11 +47,14 @@ pub enum TokenError {
     TooLong,
 }
 
-/// A line of a token file that is none; what is on it is not shown.
+/// A line of a token file that is wrong, by its number, from 1; what is on it is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenFileError {
-    /// Its number, from 1.
-    pub line: usize,
+#[non_exhaustive]
+pub enum TokenFileError {
+    /// It is no token and a user.
+    Line(usize),
+    /// Its token was there before: whose it is would go by the order of lines.
+    Again(usize),
 }
 
 /// What tokens are checked against. Empty at first: then every token is unknown.
@@ -95,7 +98,8 @@ impl Tokens {
     /// Accepts the tokens of a file too: a line for each, `token user_id`; empty lines and those that begin with `#` say nothing.
     ///
     /// # Errors
-    /// A line without a user, one of 1 to 255 bytes without control characters.
+    /// A line without a user, one of 1 to 255 bytes without control characters; or with a token that was there before, in this file or
+    /// in one that was accepted earlier.
     pub fn with_file(mut self, text: &str) -> Result<Self, TokenFileError> {
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -104,9 +108,11 @@ impl Tokens {
             }
             let user = line.split_once(char::is_whitespace).map(|(token, user)| (token, user.trim()));
             let Some((token, user)) = user.filter(|(_, user)| is_user_id(user)) else {
-                return Err(TokenFileError { line: at + 1 });
+                return Err(TokenFileError::Line(at + 1));
             };
-            self.listed.insert(hash(token), user.into());
+            if self.listed.insert(hash(token), user.into()).is_some() {
+                return Err(TokenFileError::Again(at + 1));
+            }
         }
         Ok(self)
     }
@@ -195,7 +201,10 @@ impl Error for TokenError {}
 
 impl fmt::Display for TokenFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} is not `token user_id`", self.line)
+        match self {
+            Self::Line(line) => write!(f, "line {line} is not `token user_id`"),
+            Self::Again(line) => write!(f, "line {line} has a token that was there before"),
+        }
     }
 }
 
@@ -216,7 +225,11 @@ mod tests {
         for wrong in ["", "s3cre", "s3cret ", "# who", "S3CRET", &"x".repeat(100_000)] {
             assert!(tokens.verify(wrong, 0).is_err(), "{wrong}");
         }
-        assert_eq!(Tokens::new().with_file("a b\nlonely\n").err(), Some(TokenFileError { line: 2 }));
+        assert_eq!(Tokens::new().with_file("a b\nlonely\n").err(), Some(TokenFileError::Line(2)));
+        let again = "s3cret bob\n";
+        assert_eq!(tokens.with_file(again).err(), Some(TokenFileError::Again(1)));
+        let twice = Tokens::new().with_file("s3cret ada\nother ada\n\ns3cret ada\n");
+        assert_eq!(twice.err(), Some(TokenFileError::Again(4)));
     }
 
     #[test]
@@ -224,7 +237,7 @@ mod tests {
         let tokens = Tokens::new()
             .with_file("s3cret ada")
             .expect("it is a file")
-            .with_key(JwtKey::hs256("0123456789").expect("it is a secret"));
+            .with_key(JwtKey::hs256("0123456789abcdef0123456789abcdef").expect("it is a secret"));
         assert_eq!(format!("{tokens:?}"), "Tokens { keys: [JwtKey(HS256)], listed: 1 }");
         assert_eq!(format!("{:?}", Secret::new("s3cret")), "Secret");
     }

@@ -173,6 +173,10 @@ impl History {
         while self.kept.front().is_some_and(|(at, _)| is_old(*at)) {
             gone += self.forget_oldest().unwrap_or_default();
         }
+        if self.kept.is_empty() {
+            // Somebody may stay in many topics that are not published to any more.
+            self.kept = VecDeque::new();
+        }
         keeping.release(gone);
     }
 

@@ -73,14 +73,15 @@ impl Member {
     }
 
     /// Subscribes to a topic, or, with wildcards, to all topics that match: `*` stands for one part between colons, `>` at the end
-    /// for one part or more. A message that several subscriptions match comes once, by the terms of the exact one, else of the
+    /// for one part or more; a name with wildcards has 16 parts at most, and topics with more match by `>` alone. A message that several subscriptions match comes once, by the terms of the exact one, else of the
     /// first that is found; if these have rates, what one of them holds back may come after what the other lets through.
     ///
     /// What is published after this returns is received. Who has the subscription already keeps it as it is, whatever `subscription` says
     /// now, and is told where the topic is: for other terms, [unsubscribe](Self::unsubscribe) first.
     ///
     /// # Errors
-    /// A name that is none; [`TopicError::TooManySubscriptions`], [`TopicError::TooManyTopics`]; [`TopicError::Closed`].
+    /// A name that is none; [`TopicError::TooManySubscriptions`], [`TopicError::TooManyTopics`], [`TopicError::TooManyPatterns`];
+    /// [`TopicError::Closed`].
     pub fn subscribe(&self, name: &str, subscription: Subscription) -> Result<Subscribed, TopicError> {
         self.subscribe_with(name, subscription, |_| ())
     }

@@ -62,6 +62,7 @@ mod publication;
 mod queue;
 mod shard;
 mod topics;
+mod wildcards;
 
 pub use broker::{Broker, BrokerError, BrokerFuture, MemoryBroker};
 pub use error::{NameError, TopicError};

@@ -9,6 +9,8 @@ pub(super) const ONE: &str = "*";
 /// Stands for the rest: one part or more.
 pub(super) const REST: &str = ">";
 const BYTES_MAX: usize = 255;
+/// Parts of a name with wildcards, which bounds what a pattern takes and what it costs to match it. A topic may have more.
+pub(super) const PATTERN_PARTS_MAX: usize = 16;
 
 /// What a subscriber names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,15 +49,20 @@ pub(super) fn check(name: &str) -> Result<Named, NameError> {
     if let Some((at, _)) = name.char_indices().find(|(_, char)| char.is_control()) {
         return Err(NameError::Control { at });
     }
-    let mut parts = name.split(SEPARATOR);
     let mut named = Named::Topic;
-    while let Some(part) = parts.next() {
+    let mut parts = 0;
+    let mut left = name.split(SEPARATOR);
+    while let Some(part) = left.next() {
+        parts += 1;
         match part {
             ONE => named = Named::Pattern,
-            REST if parts.next().is_none() => return Ok(Named::Pattern),
-            REST => return Err(NameError::Wildcard),
+            REST if left.next().is_some() => return Err(NameError::Wildcard),
+            REST => named = Named::Pattern,
             _ => {}
         }
+    }
+    if named == Named::Pattern && parts > PATTERN_PARTS_MAX {
+        return Err(NameError::TooManyParts { parts });
     }
     Ok(named)
 }
@@ -97,6 +104,21 @@ mod tests {
             assert_eq!(check_topic(name), Err(NameError::Wildcard), "{name}");
         }
         assert_eq!(check(">:x"), Err(NameError::Wildcard));
+    }
+
+    /// catalogue: DS-42
+    #[test]
+    fn a_wildcard_has_16_parts_at_most_and_a_topic_as_many_as_it_has_room_for() {
+        let of = |parts: usize, last: &str| format!("{}{last}", "a:".repeat(parts - 1));
+        for last in ["*", ">"] {
+            assert_eq!(check(&of(16, last)), Ok(Named::Pattern));
+            assert_eq!(check(&of(17, last)), Err(NameError::TooManyParts { parts: 17 }));
+        }
+        assert_eq!(check(&format!("*:{}", of(16, "a"))), Err(NameError::TooManyParts { parts: 17 }));
+        assert_eq!(check(&of(128, "a")), Ok(Named::Topic));
+        assert_eq!(check(&format!(">:{}", of(16, "a"))), Err(NameError::Wildcard));
+        let told = NameError::TooManyParts { parts: 17 }.to_string();
+        assert_eq!(told, "a wildcard of 17 parts is above 16");
     }
 
     #[test]

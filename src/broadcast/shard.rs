@@ -384,7 +384,7 @@ impl<K: 'static> Shard<K> {
             return;
         }
         match is_pattern {
-            true => self.patterns.prune(name),
+            true => self.patterns.forget(name),
             false => {
                 self.rooms.remove(name);
                 shrink(&mut self.rooms);

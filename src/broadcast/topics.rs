@@ -24,6 +24,7 @@ use super::{
     options::{Subscription, Terms},
     presence::{PresenceChange, PresenceKind, Present},
     publication::{Delivery, Publication, Publish, Publishing},
+    wildcards::Wildcards,
 };
 use crate::proto::{Message, PreparedMessage};
 
@@ -57,6 +58,7 @@ pub(super) struct Directory {
     /// Random, so that nobody can choose names for one stripe (catalogue: DS-43).
     hasher: RandomState,
     topics: AtomicUsize,
+    wildcards: Wildcards,
     /// Those of them that have subscribers; what presence is told by is none.
     listed: AtomicUsize,
     epochs: AtomicU64,
@@ -79,6 +81,7 @@ type TellPlace = Box<dyn Fn(Position, &PreparedMessage) -> Option<Message> + Sen
 pub(super) struct Settings {
     pub(super) subscriptions_max: usize,
     topics_max: usize,
+    patterns_max: usize,
     history: HistoryLimits,
     history_bytes_max: usize,
     pub(super) everybody: Terms,
@@ -104,7 +107,7 @@ impl TopicsBuilder {
     /// published to it reaches its subscribers all the same; who comes back later and asks for what is not there is told so, as with
     /// every other limit: [`recovered`](super::Subscribed::recovered) is `None`, a [`Page`] is not `complete`. There is room again as
     /// others' messages become too old or their topics are forgotten: at the latest after twice the age that they may have, as topics
-    /// are used.
+    /// are used or [swept](Topics::sweep).
     pub fn history_bytes_max(mut self, bytes: usize) -> Self {
         self.0.history_bytes_max = bytes;
         self
@@ -121,6 +124,14 @@ impl TopicsBuilder {
     /// would take others' histories from them.
     pub fn topics_max(mut self, topics: usize) -> Self {
         self.0.topics_max = topics.max(1);
+        self
+    }
+
+    /// Different wildcards that there may be, however many have subscribed to each. Default 10,000. A new one is refused then, until
+    /// the last subscriber of another has gone. A publish costs each shard that has wildcards a step for 64 of them and each part of
+    /// the topic's name, and a wildcard takes about 3 KiB at most, of each shard that has it.
+    pub fn patterns_max(mut self, patterns: usize) -> Self {
+        self.0.patterns_max = patterns;
         self
     }
 
@@ -184,6 +195,7 @@ impl TopicsBuilder {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher,
             topics: AtomicUsize::new(0),
+            wildcards: Wildcards::default(),
             listed: AtomicUsize::new(0),
             epochs: AtomicU64::new(seed),
             counts: Box::default(),
@@ -209,6 +221,7 @@ impl Topics {
         TopicsBuilder(Settings {
             subscriptions_max: 128,
             topics_max: 100_000,
+            patterns_max: 10_000,
             history: HistoryLimits::NONE,
             history_bytes_max: 256 << 20,
             everybody: Terms::default(),
@@ -372,6 +385,11 @@ impl Topics {
         self.0.listed.load(Ordering::Relaxed)
     }
 
+    /// Different wildcards that somebody has subscribed to.
+    pub fn patterns(&self) -> usize {
+        self.0.wildcards.len()
+    }
+
     /// Topics that are known, those with them that nobody has subscribed to and that are not forgotten yet.
     pub fn len(&self) -> usize {
         self.0.topics.load(Ordering::Relaxed)
@@ -382,8 +400,26 @@ impl Topics {
         self.len() == 0
     }
 
+    /// Forgets what is too old, a part of it at a time, so that nobody waits for it long: to be called again and again, once a second
+    /// or so, by whoever has topics with a history. Where others publish it is done by that; where nobody does, nothing else gives
+    /// memory back. The server of `framecast-hub` calls it.
+    ///
+    /// In a call, 4,096 topics at most are forgotten, or lose what is older than [`age`](HistoryLimits::age). So nothing is kept for
+    /// longer than twice its age, and until the next call.
+    pub fn sweep(&self) {
+        let now = (self.0.settings.clock)();
+        for stripe in &self.0.stripes {
+            // Each time with the lock anew, as who publishes waits for it.
+            for _ in 0..SWEEPS {
+                if !self.0.forget_some(&mut lock(stripe), now) {
+                    break;
+                }
+            }
+        }
+    }
+
     /// Forgets the topics that nobody has used for longer than they are kept, and of the others' histories what is too old. It is done
-    /// bit by bit whenever topics are used; this does it at once, for who publishes no more.
+    /// bit by bit whenever topics are used; this does it at once and holds everybody up meanwhile; [`sweep`](Self::sweep) does not.
     pub fn forget_idle(&self) {
         let now = (self.0.settings.clock)();
         for stripe in &self.0.stripes {
@@ -590,9 +626,12 @@ impl Directory {
         }
     }
 
-    fn forget_some(&self, stripe: &mut Stripe, now: Instant) {
-        stripe.forget_old(now, &self.keeping);
-        self.topics.fetch_sub(stripe.forget_idle(now, &self.keeping), Ordering::Relaxed);
+    /// Whether there is more to be forgotten.
+    fn forget_some(&self, stripe: &mut Stripe, now: Instant) -> bool {
+        let is_more_old = stripe.forget_old(now, &self.keeping);
+        let forgotten = stripe.forget_idle(now, &self.keeping);
+        self.topics.fetch_sub(forgotten, Ordering::Relaxed);
+        is_more_old || forgotten > 0
     }
 
     fn lose(&self, topic: &str, from: Position, to: u64) {
@@ -645,8 +684,8 @@ impl Directory {
             });
         };
         if named == Named::Pattern {
+            let name = self.wildcards.come(name, self.settings.patterns_max)?;
             inbox.patterns.fetch_add(1, Ordering::Relaxed);
-            let name: Arc<str> = name.into();
             let subscribed = Subscribed { position: None, members: 0, recovered: None };
             told(tell, &subscribed);
             subscribe(&name, Vec::new());
@@ -699,6 +738,7 @@ impl Directory {
         };
         if is_pattern {
             inbox.patterns.fetch_sub(1, Ordering::Relaxed);
+            self.wildcards.go(name);
             return unsubscribe(name.clone());
         }
         let now = (self.settings.clock)();
@@ -762,9 +802,10 @@ impl Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subscriptions_max, topics_max, history, history_bytes_max, .. } = self;
+        let Self { subscriptions_max, topics_max, patterns_max, history, history_bytes_max, .. } = self;
         let mut debug = f.debug_struct("Settings");
         debug.field("subscriptions_max", subscriptions_max).field("topics_max", topics_max);
+        debug.field("patterns_max", patterns_max);
         debug.field("history", history).field("history_bytes_max", history_bytes_max).finish_non_exhaustive()
     }
 }
@@ -794,5 +835,7 @@ fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
 static MEMBERS: AtomicU64 = AtomicU64::new(1);
 /// Locks over all topics.
 const STRIPES: usize = 64;
+/// How often a sweep looks at what is under one lock, at the most.
+const SWEEPS: usize = 16;
 /// The topic of what is for all, whose name nobody can give.
 const EVERYBODY: &str = "";

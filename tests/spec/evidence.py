@@ -14,6 +14,7 @@ import summarize
 
 TEST = re.compile(r"^\s*#\[(?:tokio::)?test\b[^\n]*\n(?:\s*(?:#\[|///)[^\n]*\n)*\s*(?:async )?fn (\w+)", re.M)
 INTEROP = re.compile(r"^def (\w+)\(\):", re.M)
+BROWSER = re.compile(r'^  async "([a-z0-9-]+)"\(\)', re.M)
 
 
 def sources():
@@ -90,9 +91,10 @@ class Evidence:
         self.tests = set(sources())
         interop = "".join((ROOT / "tests/interop" / file).read_text() for file in ("run", "hub.py", "proxy.py"))
         self.interop = {name.replace("_", "-") for name in INTEROP.findall(interop)}
+        self.browser = {name for path in (ROOT / "tests/browser").glob("*.mjs") for name in BROWSER.findall(path.read_text())}
         self.fuzz = {path.stem for path in (ROOT / "fuzz/fuzz_targets").glob("*.rs")}
-        texts = {stage: log(stage) for stage in ("tests", "interop", "fuzz")}
-        readers = {"tests": cargo_results, "interop": interop_results, "fuzz": fuzz_results}
+        texts = {stage: log(stage) for stage in ("tests", "interop", "browser", "fuzz")}
+        readers = {"tests": cargo_results, "interop": interop_results, "browser": interop_results, "fuzz": fuzz_results}
         self.ran = {stage: readers[stage](text) if text is not None else None for stage, text in texts.items()}
         self.autobahn = autobahn_results()
 
@@ -106,8 +108,8 @@ class Evidence:
         kind, _, name = test.partition(" ")
         if kind == "autobahn":
             return self.autobahn_fault(name)
-        known = {"interop": self.interop, "fuzz": self.fuzz}.get(kind, self.tests)
-        if kind not in ("interop", "fuzz"):
+        known = {"interop": self.interop, "browser": self.browser, "fuzz": self.fuzz}.get(kind, self.tests)
+        if kind not in ("interop", "browser", "fuzz"):
             kind, name = "tests", test
         if name not in known:
             return f"there is no test {test}"

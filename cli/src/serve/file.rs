@@ -149,8 +149,9 @@ impl Reader<'_> {
         match Hub::builder().route(path.get_ref(), to).build() {
             Ok(_) => Ok((path.get_ref().to_string(), to.to_string())),
             Err(error) => {
-                let at_path = matches!(error, BuildError::Route(RouteError::Path(_)));
-                let span = if at_path { path.span() } else { room.span() };
+                let is_of_room =
+                    matches!(error, BuildError::Route(RouteError::Room(_) | RouteError::Never(_)));
+                let span = if is_of_room { room.span() } else { path.span() };
                 Err(self.wrong(span, format_args!("routes: {error}")))
             }
         }

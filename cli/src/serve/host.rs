@@ -113,16 +113,13 @@ pub(super) fn notes(settings: &Settings, url: &str) -> Vec<String> {
         Some(public) => format!("{public}/"),
         None => url.to_owned(),
     };
-    let who = match (settings.has_tokens(), settings.allow_anonymous) {
-        (false, _) => "everybody who can reach it may join, without a token",
-        (true, Some(true)) => "who has a token is known by it, and others may join as well",
-        (true, _) => "who joins needs a token",
-    };
+    // That others may join too is a warning of the log's.
+    let who = if settings.lets_everybody_in() { "" } else { "who joins needs a token; " };
     let admin = match &settings.admin_token {
         Some(_) => "REST and /metrics ask for the admin token",
         None => "REST and /metrics answer to this machine alone, without an --admin-token",
     };
-    vec![format!("open {url} in a browser; Ctrl-C stops it"), format!("{who}; {admin}")]
+    vec![format!("open {url} in a browser; Ctrl-C stops it"), format!("{who}{admin}")]
 }
 
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {

@@ -13,12 +13,12 @@ mod signals;
 mod values;
 
 use std::{
-    env, io,
+    env, fmt, io,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use framecast_hub::{ServeError, Stop, Tls};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub(crate) use options::Options;
 
@@ -26,12 +26,19 @@ use self::{file::File, host::Host, logs::Logs, options::LogFormat, settings::Set
 use crate::{failure::Failure, layer, server};
 
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    layer::known::<Options>(env::vars_os(), &OTHERS)?;
     let environment: Options = layer::environment(|name| env::var_os(name))?;
     let file = match options.config.as_ref().or(environment.config.as_ref()) {
         Some(path) => File::read(path)?,
         None => File::default(),
     };
     let settings = Settings::of(options, environment, file)?;
+    // What listens beyond loopback itself is refused once its address is known.
+    if settings.is_open_by_default()
+        && let Some(option) = settings.said_of_a_proxy()
+    {
+        return Err(open_to_all(format_args!("with --{option} it")));
+    }
     let host = Host::of(&settings)?;
     let logs = Logs::start(settings.log, settings.log_level).map_err(|error| Failure::new(1, error))?;
     server::raise_file_limit();
@@ -59,6 +66,9 @@ async fn serve(settings: &Settings, host: Host, logs: &Logs) -> Result<(), Failu
                 return Stop::Now;
             }
             info!(%url, threads = settings.threads, "listening");
+            if settings.lets_everybody_in() {
+                warn!("everybody who can reach it may join without a token");
+            }
             if settings.log == LogFormat::Text {
                 host::notes(settings, &url).iter().for_each(|note| logs.note(note));
             }
@@ -86,10 +96,18 @@ fn reload(tls: Option<&Tls>) {
 /// Why it does not serve, or no longer.
 fn refused(error: io::Error) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(ServeError::OpenToAll(address)) => Failure::usage(format_args!(
-            "{address} can be reached from elsewhere, and everybody could join: give --jwt-secret, --jwt-public-key or --tokens, \
-            or say --allow-anonymous"
-        )),
+        Some(ServeError::OpenToAll(address)) => open_to_all(address),
         _ => Failure::new(1, error),
     }
 }
+
+fn open_to_all(what: impl fmt::Display) -> Failure {
+    Failure::usage(format_args!(
+        "{what} can be reached from elsewhere, and everybody could join: give --jwt-secret, --jwt-public-key or --tokens, \
+        or say --allow-anonymous"
+    ))
+}
+
+/// Variables of other parts, which may be there beside: of `framecast publish`, and of this repository's tests.
+const OTHERS: [&str; 9] =
+    ["SERVER", "AUTOBAHN_CLIENT", "CONNECT", "ECHO", "ECHO_CLIENT", "SERVE", "SKIP_BUILD", "SPORTS", "TOOLS"];

@@ -120,8 +120,26 @@ impl Settings {
         })
     }
 
+    /// Whether everybody may join, and nobody has said so.
+    pub(super) fn is_open_by_default(&self) -> bool {
+        !self.has_tokens() && self.allow_anonymous.is_none()
+    }
+
+    /// Whether somebody may join who has no token.
+    pub(super) fn lets_everybody_in(&self) -> bool {
+        self.allow_anonymous.unwrap_or(!self.has_tokens())
+    }
+
+    /// The option by which somebody has said that a proxy is before it: then loopback is not this machine alone.
+    pub(super) fn said_of_a_proxy(&self) -> Option<&'static str> {
+        match &self.public_url {
+            Some(_) => Some("public-url"),
+            None => (self.proxies != Proxies::none()).then_some("trusted-proxy"),
+        }
+    }
+
     /// Whether any token is accepted.
-    pub(super) fn has_tokens(&self) -> bool {
+    fn has_tokens(&self) -> bool {
         self.jwt_secret.is_some() || self.jwt_public_key.is_some() || self.tokens.is_some()
     }
 }

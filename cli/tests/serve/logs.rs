@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     client::{Client, get},
-    process::{Serve, command},
+    process::{Serve, command, file},
 };
 
 #[test]
@@ -31,6 +31,25 @@ fn json_lines_have_time_level_target_and_fields() {
     );
     assert!(lines.iter().all(|line| line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z'))));
     assert!(lines.iter().any(|line| line["fields"]["message"] == "draining"), "{lines:#?}");
+}
+
+/// Once, however it is written; and not of a server that asks for tokens.
+#[test]
+fn that_everybody_may_join_is_a_warning() {
+    let tokens = file("tokens", "s3cret ada\n");
+    let tokens = ["--tokens", tokens.to_str().expect("UTF-8")];
+    let anonymous = [&tokens[..], &["--allow-anonymous"]].concat();
+    let text = "everybody who can reach it may join without a token";
+    for format in ["text", "json"] {
+        for (options, times) in [(&[][..], 1), (&anonymous, 1), (&tokens, 0)] {
+            let serve = Serve::start(&[&["--log", format], options].concat());
+            serve.signal(Signal::INT);
+            let (_, log) = serve.over();
+            let told: Vec<_> = log.iter().filter(|line| line.contains("may join")).collect();
+            let is_it = |line: &&String| line.contains(text) && line.contains("WARN");
+            assert!(told.len() == times && told.iter().all(is_it), "{format} {options:?}: {log:#?}");
+        }
+    }
 }
 
 #[test]

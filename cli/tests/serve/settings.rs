@@ -17,7 +17,10 @@ fn it_needs_no_configuration_and_says_where_it_listens() {
     client.subscribe("news");
     let open = serve.logs("in a browser");
     assert_eq!(open, format!("framecast: open {} in a browser; Ctrl-C stops it", serve.url));
-    assert!(serve.logs("framecast: ").contains("everybody who can reach it may join"));
+    assert_eq!(
+        serve.logs("framecast: "),
+        "framecast: REST and /metrics answer to this machine alone, without an --admin-token"
+    );
 }
 
 #[test]
@@ -48,7 +51,23 @@ fn wrong_options_and_variables_are_told_in_a_line() {
             &[("FRAMECAST_TRUSTED_PROXY", "::1, 10.0.0")],
             "FRAMECAST_TRUSTED_PROXY: \"10.0.0\" is neither an address nor a network",
         ),
+        (
+            &[],
+            &[("FRAMECAST_JWT_SECRT", "s3cret")],
+            "FRAMECAST_JWT_SECRT: no such option; did you mean FRAMECAST_JWT_SECRET?",
+        ),
         (&[], &[("FRAMECAST_LOG", "xml")], "FRAMECAST_LOG: \"xml\": must be one of text, json"),
+        (
+            &["--public-url", "https://example.com/hub/"],
+            &[],
+            "invalid value 'https://example.com/hub/' for '--public-url <URL>': \"https://example.com/hub/\" is not \
+            scheme://host[:port]",
+        ),
+        (
+            &["--jwt-secret", "s3cret"],
+            &[],
+            "--jwt-secret: the secret has 6 bytes, and HS256 needs 32 or more (RFC 7518 §3.2)",
+        ),
         (&["--tls-cert", "a"], &[], "--tls-cert is of no use without --tls-key"),
         (
             &["--broker", "redis://a:s3cret@b"],
@@ -95,10 +114,45 @@ fn it_is_open_to_the_world_only_if_told_so() {
         "can be reached from elsewhere, and everybody could join: give --jwt-secret, --jwt-public-key or --tokens, \
         or say --allow-anonymous"
     );
-    for options in [&["--allow-anonymous"][..], &["--jwt-secret", "s3cret"]] {
+    for options in [&["--allow-anonymous"][..], &["--jwt-secret", JWT_SECRET]] {
         let serve = Serve::of(crate::process::command(&[&anywhere, options].concat(), &[]));
         assert!(serve.url.starts_with("http://0.0.0.0:"), "{}", serve.url);
     }
+}
+
+/// A proxy on this machine makes it reachable from elsewhere, whatever it listens on.
+#[test]
+fn behind_a_proxy_it_is_open_only_if_told_so() {
+    let proxy = ["serve", "--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"];
+    let public = ["serve", "--listen", "127.0.0.1:0", "--public-url", "https://example.com"];
+    let words = "can be reached from elsewhere, and everybody could join: give --jwt-secret, --jwt-public-key or \
+        --tokens, or say --allow-anonymous";
+    assert_eq!(refused(&proxy, &[]), format!("with --trusted-proxy it {words}"));
+    assert_eq!(refused(&public, &[]), format!("with --public-url it {words}"));
+    let path = file("framecast.toml", "public_url = 'https://example.com'\n");
+    let config = ["serve", "--config", path.to_str().expect("UTF-8")];
+    assert_eq!(refused(&config, &[]), format!("with --public-url it {words}"));
+    for (arguments, options) in [(proxy, &["--allow-anonymous"][..]), (public, &["--jwt-secret", JWT_SECRET])]
+    {
+        let serve = Serve::of(crate::process::command(&[&arguments, options].concat(), &[]));
+        assert!(serve.url.starts_with("http://127.0.0.1:"), "{}", serve.url);
+    }
+}
+
+/// What other parts read, and what Kubernetes puts there.
+#[test]
+fn variables_of_others_are_let_through() {
+    let serve = Serve::with(
+        &[],
+        &[
+            ("FRAMECAST_SERVER", "http://127.0.0.1:8000"),
+            ("FRAMECAST_SERVE", "framecast serve"),
+            ("FRAMECAST_ECHO_CLIENT", "echo_client"),
+            ("FRAMECAST_SERVICE_HOST", "10.0.0.1"),
+            ("FRAMECAST_PORT_8000_TCP", "tcp://10.0.0.1:8000"),
+        ],
+    );
+    assert!(get(&serve, "/health").starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
@@ -122,10 +176,12 @@ fn tokens_are_those_of_their_file() {
 
     let nobody = file("tokens", "# nobody yet\n");
     let lonely = file("tokens", "s3cret ada\ns3cret-of-nobody\n");
+    let twice = file("tokens", "s3cret ada\n# again\ns3cret bob\n");
     let key = file("key.pem", "s3cret");
     for (option, path, expected) in [
         ("--tokens", &nobody, "there is no token in it"),
         ("--tokens", &lonely, "line 2 is not `token user_id`"),
+        ("--tokens", &twice, "line 3 has a token that was there before"),
         ("--jwt-public-key", &key, "not the PEM of a public key of RSA or Ed25519"),
     ] {
         let path = path.to_str().expect("UTF-8");
@@ -138,7 +194,7 @@ fn tokens_are_those_of_their_file() {
 /// Whether a token is let in is told by the first message, or by the Close.
 #[test]
 fn tokens_are_of_the_audience_and_the_issuer_that_were_said() {
-    let narrow = ["--jwt-secret", "s3cret", "--jwt-audience", "chat", "--jwt-issuer", "shop"];
+    let narrow = ["--jwt-secret", JWT_SECRET, "--jwt-audience", "chat", "--jwt-issuer", "shop"];
     let (wide, narrow) = (Serve::start(&narrow[..2]), Serve::start(&narrow));
     for (token, is_ours) in [(OURS, true), (OF_MAIL, false), (OF_ELSE, false), (OF_NOBODY, false)] {
         let path = format!("/ws?token={token}");
@@ -230,7 +286,7 @@ fn limits_are_those_that_were_said() {
 /// Neither from where they are said nor from where they are wrong.
 #[test]
 fn secrets_are_not_shown() {
-    let secrets = [("FRAMECAST_JWT_SECRET", "s3cret"), ("FRAMECAST_ADMIN_TOKEN", "s3cret")];
+    let secrets = [("FRAMECAST_JWT_SECRET", JWT_SECRET), ("FRAMECAST_ADMIN_TOKEN", "s3cret")];
     let (status, help, _) = run(&["serve", "--help"], &secrets);
     assert_eq!(status, 0);
     assert!(help.contains("--jwt-secret <SECRET>") && !help.contains("s3cret"), "{help}");
@@ -268,11 +324,14 @@ fn help_has_a_line_on_each() {
     );
 }
 
-/// JWTs of `ada`, signed with `s3cret` by HS256: for `chat` by `shop`,
-const OURS: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJjaGF0IiwiaXNzIjoic2hvcCJ9.WVh2EADmmcU7irVhCSXs0L4aw_8O8iXrCyuqkFBRHu8";
+/// As few bytes as HS256 may have, and some more.
+const JWT_SECRET: &str = "s3cret of 32 bytes or more for HS256";
+
+/// JWTs of `ada`, signed with it: for `chat` by `shop`,
+const OURS: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJjaGF0IiwiaXNzIjoic2hvcCJ9.d6_YjoUcykm0HT3YS31wWc-HmjsDHiXQuCCpG9ZWP6w";
 /// for `mail` by `shop`,
-const OF_MAIL: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJtYWlsIiwiaXNzIjoic2hvcCJ9.m3W2S0laTRG-m5h5IMxyDgctfDdwjQ6hX0-sAlslniI";
+const OF_MAIL: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJtYWlsIiwiaXNzIjoic2hvcCJ9.DZae3LX8uY3MVWI3A-WvoOyT9whmHnykI3i_9KI3_J0";
 /// for `chat` by `else`,
-const OF_ELSE: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJjaGF0IiwiaXNzIjoiZWxzZSJ9.mVrwXCJi523PASp2kimyPqKTEujuYMMEOxAq4G2xsNk";
+const OF_ELSE: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJhdWQiOiJjaGF0IiwiaXNzIjoiZWxzZSJ9.seFANiAdIbhJsQFvr52CQ4NhOJIKMAu60a7Qli7I4PE";
 /// and with neither claim.
-const OF_NOBODY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.6JPdml01LLa6TWzba57GHXBmrcgVMkZo_IAi8u5oCUU";
+const OF_NOBODY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.SHdyXSc8YneMRn22VsmOhn5AX80d555VTuMQfNwPwhQ";

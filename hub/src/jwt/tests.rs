@@ -144,6 +144,7 @@ fn an_audience_and_an_issuer_are_asked_for() {
 #[test]
 fn what_is_no_key_is_refused() {
     assert_eq!(JwtKey::hs256("").err(), Some(KeyError::Empty));
+    assert_eq!(JwtKey::hs256(&SECRET[1..]).err(), Some(KeyError::Short { bytes: 31 }));
     for pem in ["", "nonsense", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
         assert_eq!(JwtKey::from_pem(pem.as_bytes()).err(), Some(KeyError::Pem));
     }

@@ -8,6 +8,7 @@ use axum::{
 use framecast::Refusal;
 use http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts};
 use subtle::ConstantTimeEq;
+use tracing::debug;
 
 use super::{Server, metrics::Refused};
 use crate::token::Secret;
@@ -18,13 +19,16 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !is_safe && let Err(error) = server.0.endpoint.check_origin(&parts.headers) {
         server.0.metrics.refused(Refused::Origin);
-        return error.refusal().into_response();
+        return error.refusal().body(format!("{error}\n")).into_response();
     }
     if !is_admin(&server, &parts) {
         server.0.metrics.refused(Refused::Admin);
+        debug!(method = %parts.method, path = parts.uri.path(), "not for who is not the admin");
         return match (&server.0.admin_token, Refusal::unauthorized("Bearer")) {
             (Some(_), Ok(unauthorized)) => unauthorized.into_response(),
-            _ => Refusal::forbidden().into_response(),
+            _ => Refusal::forbidden()
+                .body("for this machine alone, as there is no admin token\n")
+                .into_response(),
         };
     }
     next.run(Request::from_parts(parts, body)).await

@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framecast::{CloseInfo, SendError, WebSocket};
+use framecast::{SendError, WebSocket};
 use tokio::{
     task::{Id, JoinSet},
     time,
 };
 use tracing::{debug, error};
 
+use super::Server;
 use crate::{
     addresses::Admitted,
     errand::{Errand, Returned},
@@ -28,6 +29,7 @@ use crate::{
 /// ever gets.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice")]
 pub(super) fn serve(
+    server: Server,
     mut session: Session,
     mut out: Vec<Action>,
     mut ws: WebSocket,
@@ -37,6 +39,10 @@ pub(super) fn serve(
         let _admitted = admitted;
         run(&mut session, &mut out, &mut ws).await;
         session.end();
+        // Whoever has ended it, this says how.
+        let end = Box::pin(ws.closed()).await;
+        debug!(%end, "a connection has ended");
+        server.0.metrics.ended(&end.cause);
     }
 }
 
@@ -49,10 +55,6 @@ async fn run(session: &mut Session, out: &mut Vec<Action>, ws: &mut WebSocket) {
                 Ok(()) => continue,
                 Err(_) => break,
             },
-            Next::Closed(closed) => {
-                closed.await;
-                break;
-            }
             Next::End => break,
         }
         tokio::select! {
@@ -74,7 +76,6 @@ enum Next<'w> {
     Receive,
     /// Wait for room, so that who does not read is not read from either.
     Sent(Boxed<'w, Result<(), SendError>>),
-    Closed(Boxed<'w, CloseInfo>),
     End,
 }
 
@@ -105,7 +106,7 @@ fn perform<'w>(session: &mut Session, out: &mut Vec<Action>, ws: &'w WebSocket, 
                     debug!(code = code.0, reason, "closing a connection");
                     // An error says that it is closing already.
                     let _ = ws.sender().close(code, &reason);
-                    return Next::Closed(Box::pin(ws.closed()));
+                    return Next::End;
                 }
             }
         }

@@ -52,6 +52,14 @@ impl Guests {
         (Guest { guests: self.clone(), number }, has_cut)
     }
 
+    /// Cuts the oldest one, as something it has is wanted for others.
+    pub(super) fn cut_one(&self) {
+        let oldest = self.lock().tasks.pop_first();
+        if let Some((_, Some(task))) = oldest {
+            task.abort();
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.lock().tasks.len()

@@ -181,11 +181,12 @@ struct Host {
 }
 
 impl Host {
-    /// Accepts, until that fails, and looks after the broker.
+    /// Accepts, until that fails, looks after the broker, and has the rooms forget what is too old.
     async fn run(&self, socket: &TcpListener, ending: &watch::Sender<bool>) -> io::Result<()> {
         tokio::select! {
             failed = self.accept_all(socket, ending) => failed,
             never = tend_broker(self.server.hub()) => match never {},
+            never = sweep(self.server.hub()) => match never {},
         }
     }
 
@@ -212,6 +213,8 @@ impl Host {
                     let wait = patience.after(error)?;
                     if !wait.is_zero() {
                         warn!(error = text, ?wait, "cannot accept connections");
+                        // Files have run out: who is not connected yet, and has been at it for longest, gives one back.
+                        self.guests.cut_one();
                         sleep(wait).await;
                     }
                 }
@@ -327,6 +330,14 @@ async fn tend_broker(hub: &Hub) -> Infallible {
     }
 }
 
+/// Gives back the memory of what is too old, where nobody publishes any more.
+async fn sweep(hub: &Hub) -> Infallible {
+    loop {
+        sleep(SWEEP_EVERY).await;
+        hub.topics().sweep();
+    }
+}
+
 async fn has_begun(ending: &mut watch::Receiver<bool>) {
     // An error would say that nobody is left who waits for it.
     let _ = ending.wait_for(|on| *on).await;
@@ -354,6 +365,8 @@ const GUESTS_AT_ONCE: usize = 32;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How often a broker is looked after.
 const TEND_EVERY: Duration = Duration::from_secs(1);
+/// How often the rooms forget what is too old.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Whoever has come to its head has this long for it, however late.
 const HEAD_WITHIN_MIN: Duration = Duration::from_secs(1);
 /// From the last close to the next process.

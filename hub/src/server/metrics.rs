@@ -3,12 +3,13 @@
 //! Labels are of these files' own making, never a client's: rooms, paths and origins are as many as somebody likes
 //! (catalogue: DS-52).
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{fmt, sync::atomic::AtomicU64};
 
 use axum::{extract::State, response::IntoResponse};
+use framecast::{
+    Cause, CloseCode,
+    proto::{Limit, LimitError, ProtocolError},
+};
 use http::header::CONTENT_TYPE;
 use prometheus_client::{
     collector::Collector,
@@ -20,87 +21,116 @@ use prometheus_client::{
 use super::{Server, process::Process};
 use crate::{
     addresses::AddressError,
-    counts::{Count, Counts},
+    counters::one_more,
+    counts::{Count, Counts, Family, kinds},
 };
 
-/// Why somebody did not get what it asked for by HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    Accept,
-    AddressConnections,
-    AddressRate,
-    Admin,
-    Crowded,
-    Draining,
-    Full,
-    Handshake,
-    Http,
-    Late,
-    Origin,
-    Payload,
-    Tls,
+kinds! {
+    /// Why somebody did not get what it asked for by HTTP.
+    pub(super) enum Refused {
+        Accept = "accept",
+        AddressConnections = "address_connections",
+        AddressRate = "address_rate",
+        Admin = "admin",
+        Crowded = "crowded",
+        Draining = "draining",
+        Full = "full",
+        Handshake = "handshake",
+        Host = "host",
+        Http = "http",
+        Late = "late",
+        Origin = "origin",
+        Payload = "payload",
+        Tls = "tls",
+    }
+}
+
+kinds! {
+    /// How a connection ended.
+    pub(super) enum Ended {
+        /// The client has closed it;
+        Client = "client",
+        /// we have, and were answered,
+        Server = "server",
+        /// or not in time.
+        Unanswered = "unanswered",
+        /// No pong in time.
+        PongMissed = "pong_missed",
+        /// Nothing was taken of what was to be written.
+        WriteStalled = "write_stalled",
+        /// TCP ended without a Close,
+        Eof = "eof",
+        /// or broke.
+        Transport = "transport",
+        /// A rule of the protocol was broken: 1002,
+        Protocol = "protocol",
+        /// 1007,
+        InvalidData = "invalid_data",
+        /// 1009,
+        TooBig = "too_big",
+        /// or another limit of the engine's: 1008.
+        Limit = "limit",
+        Other = "other",
+    }
 }
 
 impl Refused {
-    const ALL: [Self; 13] = [
-        Self::Accept,
-        Self::AddressConnections,
-        Self::AddressRate,
-        Self::Admin,
-        Self::Crowded,
-        Self::Draining,
-        Self::Full,
-        Self::Handshake,
-        Self::Http,
-        Self::Late,
-        Self::Origin,
-        Self::Payload,
-        Self::Tls,
-    ];
-
     pub(super) fn of(error: AddressError) -> Self {
         match error {
             AddressError::TooFast { .. } => Self::AddressRate,
             AddressError::TooMany { .. } => Self::AddressConnections,
         }
     }
+}
 
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::AddressConnections => "address_connections",
-            Self::AddressRate => "address_rate",
-            Self::Admin => "admin",
-            Self::Crowded => "crowded",
-            Self::Draining => "draining",
-            Self::Full => "full",
-            Self::Handshake => "handshake",
-            Self::Http => "http",
-            Self::Late => "late",
-            Self::Origin => "origin",
-            Self::Payload => "payload",
-            Self::Tls => "tls",
+impl From<&Cause> for Ended {
+    fn from(cause: &Cause) -> Self {
+        match cause {
+            Cause::Peer(_) => Self::Client,
+            Cause::Local { .. } => Self::Server,
+            Cause::CloseUnanswered => Self::Unanswered,
+            Cause::WriteStall => Self::WriteStalled,
+            Cause::Eof => Self::Eof,
+            Cause::Transport(_) => Self::Transport,
+            Cause::Protocol(ProtocolError::Limit(LimitError { limit: Limit::Pong, .. })) => Self::PongMissed,
+            Cause::Protocol(error) => match error.close_code() {
+                CloseCode::INVALID_DATA => Self::InvalidData,
+                CloseCode::TOO_BIG => Self::TooBig,
+                CloseCode::POLICY => Self::Limit,
+                _ => Self::Protocol,
+            },
+            _ => Self::Other,
         }
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Metrics {
     upgraded: AtomicU64,
-    refused: [AtomicU64; Refused::ALL.len()],
+    ended: Family<Ended>,
+    refused: Family<Refused>,
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
-        Self { upgraded: AtomicU64::new(0), refused: Default::default() }
+    pub(super) fn upgraded(&self) {
+        one_more(&self.upgraded);
     }
 
-    pub(super) fn upgraded(&self) {
-        self.upgraded.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn ended(&self, cause: &Cause) {
+        self.ended.add(cause.into());
     }
 
     pub(super) fn refused(&self, why: Refused) {
-        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.refused.add(why);
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::new();
+        counts.one("upgrades", "Requests that became WebSocket connections.", &self.upgraded);
+        counts.family("ended", "Connections that have ended, by how.", "cause", &self.ended);
+        let help = "Connections and requests that were refused.";
+        counts.family("refused", help, "reason", &self.refused);
+        counts
     }
 }
 
@@ -141,10 +171,7 @@ impl Collector for Scrape {
         let history = hub.topics().history_bytes() as u64;
         page.gauge("history_bytes", "Bytes that the histories of all rooms hold", history)?;
         page.gauge("uptime_seconds", "Seconds since the hub was made", stats.uptime_s)?;
-        page.counter("upgrades", "Requests that became WebSocket connections", load(&metrics.upgraded))?;
-        let refused = Refused::ALL.iter().zip(&metrics.refused);
-        let refused = refused.map(|(why, count)| (why.as_str(), load(count)));
-        page.family("refused", "Connections and requests that were refused", "reason", refused)?;
+        page.counts(&metrics.counts())?;
         page.gauge("draining", "1 while the server stops", u64::from(self.0.is_draining()))
     }
 }
@@ -162,10 +189,6 @@ impl Collector for OfProcess {
         let seconds = page.0.encode_descriptor("cpu_seconds", help, None, MetricType::Counter)?;
         ConstCounter::new(process.cpu_seconds).encode(seconds)
     }
-}
-
-fn load(count: &AtomicU64) -> u64 {
-    count.load(Ordering::Relaxed)
 }
 
 /// The lines of one family, which have a name in common.

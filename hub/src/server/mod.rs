@@ -3,7 +3,7 @@
 //! ```text
 //! listen ── http ──► router ──► upgrade ──► connection ──► Session        (the hub's logic)
 //!                       ├─────► rest, metrics   behind `admin`
-//!                       └─────► page, /health, /ready
+//!                       └─────► page with /framecast.js, /health, /ready
 //! ```
 //! Whoever has an axum app already takes [`Server::router`] alone; [`Bound::serve`] is for the others, and bounds what a client may do
 //! before it is anybody's connection.
@@ -126,7 +126,7 @@ impl ServerBuilder {
         };
         let config = engine.unwrap_or_else(|| Server::engine().build().unwrap_or_default());
         let upgrades = Upgrades::new(Acceptor::new(config, endpoint.clone()));
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let draining = AtomicBool::new(false);
         Server(Arc::new(Shared { hub, admin_token, proxies, endpoint, upgrades, metrics, draining }))
     }
@@ -165,11 +165,11 @@ impl Server {
     pub fn router(&self) -> Router {
         let admin = self.admins(rest::router().route("/metrics", routing::get(metrics::show)));
         Router::new()
-            .route("/", routing::get(page::index))
             .route("/health", routing::get(page::health))
             .route("/ready", routing::get(page::ready))
             .route("/ws", routing::any(upgrade::upgrade))
             .route("/ws/{client_id}", routing::any(upgrade::upgrade))
+            .merge(page::router())
             .merge(admin)
             .fallback(upgrade::by_route)
             .with_state(self.clone())

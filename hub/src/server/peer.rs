@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use http::{HeaderMap, header::HOST, request::Parts};
 
 use super::Shared;
-use crate::proxies::is_local;
+use crate::proxies::{is_local, is_loopback_name};
 
 impl Shared {
     /// The client's address, behind proxies that are trusted; `None` if whoever serves the router has not said it.
@@ -21,9 +21,15 @@ impl Shared {
 
     /// Whether it comes from this machine, and for it. Nothing does that a trusted proxy sends, whether it says for whom or not.
     pub(super) fn is_of_this_machine(&self, parts: &Parts) -> bool {
-        let Some(host) = host(&parts.headers) else { return false };
+        let Some(host) = host(&parts.headers).filter(|_| is_for_this_machine(parts)) else { return false };
         socket(parts).is_some_and(|peer| !self.proxies.trusts(peer) && is_local(peer, &parts.headers, host))
     }
+}
+
+/// Whether it is a name of this machine's own that it asks for: in `Host`, and in its target, should there be one as well.
+pub(super) fn is_for_this_machine(parts: &Parts) -> bool {
+    let target = parts.uri.authority().map(|authority| authority.as_str());
+    host(&parts.headers).is_some_and(is_loopback_name) && target.is_none_or(is_loopback_name)
 }
 
 fn socket(parts: &Parts) -> Option<IpAddr> {

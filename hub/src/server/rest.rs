@@ -25,6 +25,7 @@ use crate::{
     json::Json,
     post::Post,
     request::check_key,
+    token::is_user_id,
 };
 
 pub(super) fn router() -> Router<Server> {
@@ -111,7 +112,7 @@ async fn direct(
     user_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Failed> {
-    let Path(user_id) = user_id?;
+    let user_id = user(user_id)?;
     let payload = payload(&server, request).await?;
     let recipients = server.0.hub.direct(&user_id, &payload);
     let sent = Json::object().text("status", "sent").text("user_id", &user_id);
@@ -122,10 +123,18 @@ async fn disconnect(
     State(server): State<Server>,
     user_id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failed> {
-    let Path(user_id) = user_id?;
+    let user_id = user(user_id)?;
     let connections = server.0.hub.disconnect(&user_id, "disconnected by the server's admin");
     let done = Json::object().text("status", "disconnected").text("user_id", &user_id);
     Ok(json(StatusCode::OK, done.number("connections", connections as u64).end()))
+}
+
+fn user(path: Result<Path<String>, PathRejection>) -> Result<String, Failed> {
+    let Path(user_id) = path?;
+    match is_user_id(&user_id) {
+        true => Ok(user_id),
+        false => Err(Fault::bad_request("a user id has 1 to 255 bytes, and no control characters").into()),
+    }
 }
 
 /// The body, which is JSON, within its size and its time.

@@ -19,6 +19,7 @@ use super::{
     admin::{bearer, is_admin},
     connection,
     metrics::Refused,
+    peer::is_for_this_machine,
 };
 use crate::{addresses::Admitted, routes, session::Visitor, token::Secret};
 
@@ -68,9 +69,19 @@ async fn open(server: &Server, mut parts: Parts, client_id: Option<String>) -> R
                 UpgradeRejection::Unavailable => Refused::Full,
                 _ => Refused::Handshake,
             });
-            return rejection.into_response();
+            return match rejection {
+                UpgradeRejection::Handshake(error) if error.refusal().status() == StatusCode::FORBIDDEN => {
+                    error.refusal().body(format!("{error}\n")).into_response()
+                }
+                rejection => rejection.into_response(),
+            };
         }
     };
+    if server.0.hub.is_open_by_default() && !is_for_this_machine(&parts) {
+        // Whoever can have a browser take another name for this machine could have its page speak here (DNS rebinding).
+        metrics.refused(Refused::Host);
+        return Refusal::forbidden().body(OPEN_TO_THIS_MACHINE).into_response();
+    }
     let Ok(Query(params)) = Query::<Params>::try_from_uri(&parts.uri) else {
         metrics.refused(Refused::Handshake);
         return Refusal::new(StatusCode::BAD_REQUEST).into_response();
@@ -88,11 +99,11 @@ async fn open(server: &Server, mut parts: Parts, client_id: Option<String>) -> R
         is_admin,
     };
     metrics.upgraded();
-    let hub = server.0.hub.clone();
+    let server = server.clone();
     upgrade.on_upgrade(move |ws| {
         let mut out = Vec::new();
-        let session = hub.open(visitor, ws.sender(), &mut out);
-        connection::serve(session, out, ws, admitted)
+        let session = server.0.hub.open(visitor, ws.sender(), &mut out);
+        connection::serve(server, session, out, ws, admitted)
     })
 }
 
@@ -119,5 +130,7 @@ fn of_subprotocols(headers: &HeaderMap) -> Option<&str> {
     lines.flat_map(|line| line.split(',')).find_map(|offer| offer.trim().strip_prefix("bearer."))
 }
 
+const OPEN_TO_THIS_MACHINE: &str =
+    "nobody is asked for a token here, so this is for this machine alone, by its own names\n";
 /// For an address that has as many connections as it may have: nobody knows when one of them ends.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -107,6 +107,38 @@ fn a_publish_that_finds_no_room_is_counted_by_its_reason() {
     );
 }
 
+/// catalogue: DS-41, DS-42
+#[test]
+fn wildcards_that_find_no_room_are_refused_until_another_has_gone() {
+    let mut limits = Limits::default();
+    limits.wildcards_total_max = 1;
+    let world = World::with(|hub| hub.limits(limits));
+    let (ada, bob) = (world.anonymous("ada").greeted(), world.anonymous("bob").greeted());
+    let before = counted(&world);
+    let subscribed = |room: &str| {
+        format!(r#"{{"type":"subscribed","id":1,"room":"{room}","members":0,"recovered":false}}"#)
+    };
+    let subscribe = |room: &str| format!(r#"{{"type":"subscribe","id":1,"room":"{room}"}}"#);
+    let full = r#"{"type":"error","id":1,"code":"unavailable","message":"there are 1 wildcards already"}"#
+        .to_owned();
+    ada.says(&subscribe("a:*"));
+    bob.says(&subscribe("b:*"));
+    bob.says(&subscribe("a:*"));
+    assert_eq!((ada.hears(), bob.hears()), (vec![subscribed("a:*")], vec![full, subscribed("a:*")]));
+    assert_eq!(
+        since(&world, &before),
+        ["messages_in 3", "joins 2", "joins_refused{unavailable} 1", "errors{unavailable} 1"]
+    );
+    ada.hangs_up();
+    bob.says(r#"{"type":"unsubscribe","room":"a:*"}"#);
+    bob.says(&subscribe("b:*"));
+    assert_eq!(bob.hears().last(), Some(&subscribed("b:*")));
+    bob.says(&subscribe(&format!("{}*", "a:".repeat(16))));
+    let long =
+        r#"{"type":"error","id":1,"code":"bad_request","message":"a wildcard of 17 parts is above 16"}"#;
+    assert_eq!(bob.hears(), [long]);
+}
+
 #[test]
 fn direct_messages_and_receipts_are_counted() {
     let world = World::with_tokens(|hub| hub);

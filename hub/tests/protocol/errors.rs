@@ -34,7 +34,7 @@ fn each_code_is_told_with_the_id_and_nothing_ends() {
         ),
         (
             r#"{"id":1,"type":"subscribe","room":""}"#,
-            r#""id":1,"code":"bad_request","message":"the topic has no name""#,
+            r#""id":1,"code":"bad_request","message":"the room has no name""#,
         ),
         (
             r#"{"id":1,"type":"subscribe","room":"a\nb"}"#,
@@ -44,7 +44,7 @@ fn each_code_is_told_with_the_id_and_nothing_ends() {
         (r#"{"id":1,"type":"subscribe","room":"\ud800"}"#, r#""id":1,"code":"bad_request","#),
         (
             &format!(r#"{{"id":1,"type":"subscribe","room":"{long}"}}"#),
-            r#""id":1,"code":"bad_request","message":"a topic's name of 256 bytes is above 255""#,
+            r#""id":1,"code":"bad_request","message":"a room's name of 256 bytes is above 255""#,
         ),
         (
             r#"{"id":1,"type":"subscribe","room":"r","policy":"wish"}"#,

@@ -370,7 +370,7 @@ fn each_part_of_a_binary_message_is_none_until_its_rooms_name_is_whole() {
     }
     let long = [&[1, 0][..], &[b'x'; 256]].concat();
     ada.sends(Message::binary(long));
-    assert!(ada.hears()[0].contains("a topic's name of 256 bytes is above 255"));
+    assert!(ada.hears()[0].contains("a room's name of 256 bytes is above 255"));
     assert_eq!(ada.is_closed_with(), None);
 }
 

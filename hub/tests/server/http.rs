@@ -18,6 +18,7 @@ async fn what_is_for_everybody_is_answered_without_a_token() {
         policy.starts_with("default-src 'none'; ") && policy.contains("frame-ancestors 'none'"),
         "{policy}"
     );
+    assert!(!policy.contains("unsafe-"), "{policy}");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     for (line, wanted) in [
         ("GET /health", (200, TEXT, "ok\n")),
@@ -38,6 +39,43 @@ async fn what_is_for_everybody_is_answered_without_a_token() {
     for line in ["POST /health", "DELETE /ready"] {
         assert_eq!(running.http(line, "", "").await.status, 405, "{line}");
     }
+}
+
+/// The page's files and the client, which applications may use from here; who has one already is not sent it again.
+#[tokio::test]
+async fn the_page_names_files_that_are_there_and_the_client_is_the_packages_own() {
+    let running = Running::of(hub(|hub| hub), with_admin).await;
+    let page = running.http("GET /", "", "").await.body;
+    for (path, media_type) in [
+        ("page/style.css", "text/css; charset=utf-8"),
+        ("page/app.js", "text/javascript; charset=utf-8"),
+        ("page/icon.svg", "image/svg+xml"),
+    ] {
+        assert!(page.contains(&format!("\"{path}\"")), "{path}");
+        let file = running.http(&format!("GET /{path}"), "", "").await;
+        assert_eq!((file.status, file.header("content-type")), (200, Some(media_type)), "{path}");
+    }
+    let client = running.http("GET /framecast.js", "", "").await;
+    assert_eq!(client.body, include_str!("../../../client/js/framecast.js"));
+    for (field, wanted) in [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("cache-control", "no-cache"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(client.header(field), Some(wanted));
+    }
+    let etag = client.header("etag").expect("it is there");
+    for (tags, status, body) in [
+        (etag.to_owned(), 304, ""),
+        (format!("\"old\", W/{etag}"), 304, ""),
+        ("*".to_owned(), 304, ""),
+        ("\"old\"".to_owned(), 200, client.body.as_str()),
+    ] {
+        let again = running.http("GET /framecast.js", &format!("If-None-Match: {tags}\r\n"), "").await;
+        assert_eq!((again.status, again.body.as_str()), (status, body), "{tags}");
+        assert_eq!(again.header("etag"), Some(etag), "{tags}");
+    }
+    assert_eq!(running.http("POST /framecast.js", "", "").await.status, 405);
 }
 
 #[tokio::test]

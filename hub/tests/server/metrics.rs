@@ -1,6 +1,8 @@
 //! `GET /metrics`: OpenMetrics, line by line, and counts that move.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+use framecast_hub::Limits;
 
 use crate::support::*;
 
@@ -85,4 +87,20 @@ async fn metrics_are_openmetrics_and_their_counts_move() {
     assert!(before.keys().all(|name| after.contains_key(name)) && before.len() == after.len());
     drop(bob);
     running.metric_becomes("framecast_connections", 1).await;
+}
+
+/// Where somebody stays in a room and nobody publishes, to it or to any other one.
+///
+/// catalogue: BR-20
+#[tokio::test]
+async fn histories_that_are_too_old_are_given_back_by_themselves() {
+    let mut limits = Limits::default();
+    limits.history.age = Duration::from_secs(1);
+    let running = Running::of(hub(|hub| hub.limits(limits)), with_admin).await;
+    let mut ada = running.inside("r").await;
+    say(&ada, r#"{"type":"message","room":"r","payload":1}"#).await;
+    assert!(hear(&mut ada).await.contains(r#""payload":1"#));
+    assert!(running.metric("framecast_history_bytes").await > 256);
+    running.metric_becomes("framecast_history_bytes", 0).await;
+    assert_eq!(running.metric("framecast_rooms").await, 1);
 }

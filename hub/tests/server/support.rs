@@ -131,8 +131,11 @@ impl Running {
     pub(crate) async fn metric_becomes(&self, name: &str, wanted: u64) {
         let mut value = 0;
         let becomes = async {
-            while value != wanted {
+            loop {
                 value = self.metric(name).await;
+                if value == wanted {
+                    return;
+                }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

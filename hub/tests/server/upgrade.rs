@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use framecast::CloseCode;
-use framecast_hub::{Addresses, Clock, Limits, Proxies, Rate, Server};
+use framecast_hub::{Addresses, BuildError, Clock, Hub, Limits, Proxies, Rate, RouteError, Server};
 use tokio::time::timeout;
 
 use crate::support::*;
@@ -139,7 +139,7 @@ async fn routes_subscribe_who_connects_by_them() {
     let hub = hub(|hub| {
         let hub =
             hub.route("/ws/chat/{room}", "chat:{room}").route("/live/{sport}/{match}", "{sport}:{match}");
-        hub.route("/ws/lobby", "lobby")
+        hub.route("/ws/lobby", "lobby").route("/ws", "everybody")
     });
     let running = Running::of(hub, |server| server).await;
     for (path, room) in [
@@ -147,6 +147,7 @@ async fn routes_subscribe_who_connects_by_them() {
         ("/ws/chat/a%20b%2Fc?x=1", "chat:a b/c"),
         ("/live/football/42", "football:42"),
         ("/ws/lobby", "lobby"),
+        ("/ws", "everybody"),
     ] {
         let mut ws = running.enter(path).await;
         let subscribed = hear(&mut ws).await;
@@ -161,6 +162,28 @@ async fn routes_subscribe_who_connects_by_them() {
     }
 }
 
+/// A route by one of them would be of no use, and is refused.
+#[tokio::test]
+async fn a_path_of_the_servers_own_is_no_route() {
+    let running = of_tokens().await;
+    for path in [
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/rooms",
+        "/stats",
+        "/broadcast",
+        "/broadcast/tea",
+        "/users/ada",
+        "/users/ada/messages",
+    ] {
+        assert_ne!(running.http(&format!("GET {path}"), "", "").await.status, 404, "{path}");
+        let refused = Hub::builder().route(path, "tea").build().map(drop);
+        assert_eq!(refused.err(), Some(BuildError::Route(RouteError::Taken(path.to_owned()))), "{path}");
+    }
+}
+
 /// catalogue: HS-80, HS-90
 #[tokio::test]
 async fn a_page_of_another_origin_is_told_403() {
@@ -168,12 +191,59 @@ async fn a_page_of_another_origin_is_told_403() {
     for origin in ["https://elsewhere.example", "null", "http://localhost:1", "file://"] {
         let more = format!("Origin: {origin}\r\n");
         let answer = running.send(&upgrade("/ws?token=ada-token", running.addr, &more)).await;
-        assert_eq!(answer.seen(), (403, PLAIN, "Forbidden\n"), "{origin}");
+        assert_eq!(answer.seen(), (403, PLAIN, "origin is not allowed (RFC 6455 §10.2)\n"), "{origin}");
     }
     assert_eq!(running.metric("framecast_refused_total{reason=\"origin\"}").await, 4);
     assert_eq!(running.metric("framecast_connections").await, 0);
     let ask = running.ask("/ws?token=ada-token").header("origin", format!("http://{}", running.addr));
     hear(&mut open(ask.expect("it is a header")).await).await;
+}
+
+/// A name of the attacker's that leads to this machine (DNS rebinding): its page is of the same origin as what it asks for.
+#[tokio::test]
+async fn a_hub_without_tokens_is_asked_for_by_this_machines_own_names() {
+    let open = Running::of(hub(|hub| hub), with_admin).await;
+    let (with_tokens, said_so) =
+        (of_tokens().await, Running::of(hub(|hub| hub.allow_anonymous(true)), with_admin).await);
+    let rebound = |running: &Running| {
+        let text = String::from_utf8(upgrade("/ws", running.addr, "Origin: http://evil.example\r\n"));
+        let text =
+            text.expect("it is text").replace(&format!("Host: {}", running.addr), "Host: evil.example");
+        assert!(text.contains("Host: evil.example\r\n"), "{text}");
+        text.into_bytes()
+    };
+    let refused = open.send(&rebound(&open)).await;
+    let why = "nobody is asked for a token here, so this is for this machine alone, by its own names\n";
+    assert_eq!(refused.seen(), (403, PLAIN, why));
+    assert_eq!(open.metric("framecast_refused_total{reason=\"host\"}").await, 1);
+    for running in [&with_tokens, &said_so] {
+        let mut peer = running.raw().await;
+        peer.send(&rebound(running)).await;
+        assert_eq!(status(&peer.head().await), 101);
+    }
+}
+
+/// How connections end that the hub itself does not close.
+#[tokio::test]
+async fn each_end_is_counted_by_its_cause() {
+    let running = Running::of(hub(|hub| hub), with_admin).await;
+    for (cause, bytes) in [
+        ("protocol", &b"\x81\x01a"[..]),
+        ("protocol", b"\xc1\x80\0\0\0\0"),
+        ("invalid_data", b"\x81\x81\0\0\0\0\xff"),
+        ("too_big", b"\x81\xff\0\0\0\0\0\x20\0\0\0\0\0\0"),
+        ("client", b"\x88\x82\0\0\0\0\x03\xe8"),
+        ("eof", b""),
+    ] {
+        let name = format!("framecast_ended_total{{cause=\"{cause}\"}}");
+        let before = running.metric(&name).await;
+        let mut peer = running.raw().await;
+        peer.send(&upgrade("/ws", running.addr, "")).await;
+        assert_eq!(status(&peer.head().await), 101);
+        peer.send(bytes).await;
+        drop(peer);
+        running.metric_becomes(&name, before + 1).await;
+    }
 }
 
 /// A hub where an address has these, behind a proxy on this machine.

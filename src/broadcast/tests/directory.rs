@@ -153,6 +153,29 @@ fn a_connection_has_128_subscriptions_and_no_more() {
     assert!(subscribe(member, "one more").is_ok());
 }
 
+/// Others' subscriptions to what is there already go on, and there is room again when the last one has gone.
+///
+/// catalogue: DS-41
+#[test]
+fn as_many_wildcards_as_may_be_whoever_has_subscribed_to_them() {
+    let mut sim = Sim::with(2, |topics| topics.patterns_max(2), |config| config);
+    let (one, two) = (sim.join(0), sim.join(1));
+    let full = Err(TopicError::TooManyPatterns { max: 2 });
+    let (one, two) = (sim.members[one].clone(), sim.members[two].clone());
+    assert_eq!((subscribe(&one, "a:*"), subscribe(&one, "a:>")), (Ok(None), Ok(None)));
+    assert_eq!((subscribe(&one, "b:*"), subscribe(&two, "b:*")), (full, full));
+    assert_eq!((subscribe(&two, "a:*"), sim.topics.patterns()), (Ok(None), 2));
+    assert!(subscribe(&two, "b").is_ok() && !two.is_subscribed("b:*"));
+    // The other one has it still.
+    assert!(one.unsubscribe("a:*"));
+    assert_eq!((subscribe(&one, "b:*"), sim.topics.patterns()), (full, 2));
+    assert!(two.unsubscribe("a:*"));
+    assert_eq!((subscribe(&one, "b:*"), sim.topics.patterns()), (Ok(None), 2));
+    one.leave();
+    assert_eq!((subscribe(&one, "c:*"), sim.topics.patterns()), (Err(TopicError::Closed), 0));
+    assert_eq!(full.map(drop).map_err(|error| error.to_string()), Err("patterns_max of 2 is reached".into()));
+}
+
 /// catalogue: ZC-30
 #[test]
 fn who_subscribes_twice_has_one_subscription() {
@@ -218,7 +241,7 @@ fn who_comes_next_gets_nothing_of_who_has_gone() {
     sim.publish("u").expect("published");
     sim.work();
     assert_eq!((sim.got(gone), sim.got(next)), (vec![], vec![message("u", 1)]));
-    assert_eq!(sim.shards[0].sizes(), [2, 2, 0]);
+    assert_eq!(sim.shards[0].sizes(), [2, 2, 1]);
 }
 
 /// What is published between the two is its own, whether it is worked on before, between or after.

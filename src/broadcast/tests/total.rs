@@ -122,6 +122,50 @@ fn what_is_too_old_gives_its_room_back_where_somebody_stays_subscribed() {
     assert_eq!((sim.topics.position("a").map(|a| a.offset), sim.topics.aging()), (Some(2), 0));
 }
 
+/// A stripe in which nobody publishes any more is nobody's turn.
+///
+/// catalogue: BR-20, DS-41
+#[test]
+fn a_sweep_gives_back_what_is_too_old_where_nobody_publishes() {
+    let mut sim = holds(1 << 20, |topics| topics.subscriptions_max(2000));
+    let one = sim.join(0);
+    for at in 0..2000 {
+        let name = format!("t:{at}");
+        if at % 2 == 0 {
+            sim.members[one].subscribe(&name, Subscription::new()).expect("subscribed");
+        }
+        publish(&sim.topics, &name, 300);
+    }
+    sim.clock.advance(Duration::from_secs(299));
+    sim.topics.sweep();
+    assert_eq!((sim.topics.history_bytes(), sim.topics.len()), (2000 * 300, 2000));
+    sim.clock.advance(Duration::from_secs(2));
+    sim.topics.sweep();
+    assert_eq!((sim.topics.history_bytes(), sim.topics.aging(), sim.topics.len()), (0, 0, 1000));
+    assert_eq!(sim.topics.position("t:2").map(|position| position.offset), Some(1));
+}
+
+/// 64 topics of each lock: many that are old at once do not hold up who publishes.
+#[test]
+fn a_sweep_does_a_part_at_a_time() {
+    let sim = holds(64 << 20, |topics| topics);
+    let topics = 64 * 64 * 3;
+    for at in 0..topics {
+        publish(&sim.topics, &format!("t:{at}"), 300);
+    }
+    sim.clock.advance(Duration::from_secs(301));
+    let mut before = sim.topics.history_bytes();
+    assert_eq!(before, topics * 300);
+    let mut sweeps = 0;
+    while before > 0 {
+        sim.topics.sweep();
+        let after = sim.topics.history_bytes();
+        assert!(after < before && before - after <= 2 * 64 * 64 * 300, "{before} {after}");
+        (before, sweeps) = (after, sweeps + 1);
+    }
+    assert!((2..9).contains(&sweeps), "{sweeps}");
+}
+
 #[test]
 fn the_count_is_what_is_held_and_0_when_all_is_forgotten() {
     let sim = holds(200_000, |topics| topics.topics_max(200));

@@ -58,6 +58,11 @@ fn a_wrong_value_is_told_with_its_line() {
             "\npublic_url = 'https://a.example/chat'",
             r#"framecast.toml:2: public-url: "https://a.example/chat" is not scheme://host[:port]"#,
         ),
+        (
+            "public_url = 'https://a.example/chat/'",
+            r#"framecast.toml:1: public-url: "https://a.example/chat/" is not scheme://host[:port]"#,
+        ),
+        ("public_url = '/'", r#"framecast.toml:1: public-url: "/" is not scheme://host[:port]"#),
         ("drain = -1", "framecast.toml:1: drain: -1: not a number of seconds"),
         ("drain = nan", "framecast.toml:1: drain: nan: not a number of seconds"),
         ("log = 'xml'", r#"framecast.toml:1: log: "xml": must be one of text, json"#),
@@ -137,6 +142,15 @@ fn a_route_that_cannot_be_is_told_with_its_line() {
         (
             "[routes]\n'/a' = 'a'\n'/{a}' = 'x:{b}'",
             r#"framecast.toml:3: routes: "x:{b}" is no room of its route"#,
+        ),
+        (
+            "[routes]\n'/health' = 'a'",
+            r#"framecast.toml:2: routes: "/health" is a path that the server itself answers"#,
+        ),
+        ("[routes]\n'/{a}/{a}' = '{a}'", r#"framecast.toml:2: routes: "/{a}/{a}" has the same name twice"#),
+        (
+            "[routes]\n'/a' = 'chat:*'",
+            r#"framecast.toml:2: routes: "chat:*" is a wildcard, or no name of a room"#,
         ),
         ("[routes]\n'/a' = 1", r#"framecast.toml:2: routes: the room of "/a" must be a string"#),
     ] {

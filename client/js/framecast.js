@@ -1,0 +1,1048 @@
+/**
+ * The JavaScript client of a framecast hub, for browsers and node: no dependency, no build step. The hub serves this very
+ * file at `/framecast.js`; what it speaks is docs/protocol.md, how it is used README.md beside this file.
+ *
+ *     import { Framecast } from "/framecast.js";
+ *     const hub = new Framecast("/ws");
+ *     hub.subscribe("match:42", ({ payload }) => console.log(payload));
+ *     const { offset } = await hub.publish("match:42", { score: "2-1" }).ack;
+ *
+ * All times are milliseconds. In this order: defaults, what is decided without a connection (back-off, close codes, names),
+ * what waits to be sent (`Outbox`), what is subscribed to (`Room`), and `Framecast`, which has the connection.
+ */
+
+export const CONNECTING = 0;
+export const OPEN = 1;
+export const CLOSING = 2;
+export const CLOSED = 3;
+
+const DEFAULTS = {
+  url: "/ws",
+  /** From the first byte, and the functions for URL and token, to the hub's welcome. */
+  connectTimeout: 10_000,
+  /** For the answer to a request, and the ack of a message, once it was sent. */
+  requestTimeout: 10_000,
+  reconnect: { base: 1_000, cap: 30_000, attempts: Infinity, minUptime: 10_000 },
+  /** `age` is how long a message may wait to be sent, or, after a cut, to be sent again. */
+  queue: { count: 1_000, bytes: 1 << 20, age: 60_000 },
+  /** `interval` of silence before the hub is asked for a sign of life; by default 1.5 times its `ping_interval`. */
+  heartbeat: { interval: undefined, timeout: 10_000 },
+  /** What a hub takes as one message: 1 MiB, less what it writes around a payload. */
+  messageBytes: (1 << 20) - 2_048,
+  resend: "remembered",
+  autoConnect: true,
+};
+
+/** Whom the hub says to come back later than this is told to by mistake. */
+const RETRY_AFTER_MAX = 300_000;
+/** Tokens in a row that may be refused before it is no use to ask for another. */
+const REFUSED_TOKENS_MAX = 3;
+/** Messages on their way without an ack; more wait. Far below a hub's burst, so that nobody who sends in a loop is cut for it. */
+const WINDOW = 32;
+/** How long `close()` waits for the hub to say goodbye as well. */
+const CLOSE_WITHIN = 1_000;
+/** Direct messages whose id is remembered: a hub sends one again until it has our receipt. */
+const RECEIPTS_KEPT = 256;
+/** What a timer can wait for at most; a longer wait is split. */
+const TIMER_MAX = 2 ** 31 - 1;
+
+/**
+ * What went wrong. `code` is the hub's (`forbidden`, `rate_limited`, …), or one of ours: `timeout`, `disconnected`, `unknown` (sent
+ * before a cut, and nobody can tell whether it arrived), `offline`, `queue_full`, `expired`, `cancelled`, `too_large`, `closed`,
+ * `connection`, `bad_message`, `duplicate_id`.
+ */
+export class FramecastError extends Error {
+  constructor(code, message, more) {
+    super(message);
+    this.name = "FramecastError";
+    Object.assign(this, more);
+    this.code = code;
+  }
+}
+
+/** Full jitter: a random part of 1 s, 2 s, 4 s, … up to the cap, so that clients which were cut together do not come together. */
+export class Backoff {
+  attempt = 0;
+
+  constructor({ base, cap, random = Math.random }) {
+    Object.assign(this, { base, cap, random });
+  }
+
+  next() {
+    return this.random() * Math.min(this.cap, this.base * 2 ** this.attempt++);
+  }
+
+  reset() {
+    this.attempt = 0;
+  }
+}
+
+/** What a close means: `final`, `token` (come back with another one), or `retry`, with `retryAfter` if the hub has named a time. */
+export function afterClose(code, reason = "") {
+  // Who misses a pong has slept, or the network was away; every other 1008 is for what we do wrong.
+  const wrong = [1002, 1003, 1007, 1008, 1009, 1010].includes(code) && !reason.startsWith("no pong within ");
+  if (wrong || [1000, 4003, 4009].includes(code)) return { then: "final" };
+  if (code === 4001) return { then: "token" };
+  const told = /(?:^|[ ;,])retry_after_ms=(\d+)/.exec(reason);
+  return { then: "retry", retryAfter: told ? Math.min(Number(told[1]), RETRY_AFTER_MAX) : undefined };
+}
+
+/** Whether a room's name is one of a pattern's: `*` is one part, `>` at the end the rest. */
+export function matches(pattern, room) {
+  const wanted = pattern.split(":");
+  const parts = room.split(":");
+  const rest = wanted.at(-1) === ">";
+  if (rest ? parts.length < wanted.length : parts.length !== wanted.length) return false;
+  return wanted.every((part, at) => part === "*" || (rest && at === wanted.length - 1) || part === parts[at]);
+}
+
+const isPattern = (room) => room.split(":").some((part) => part === "*" || part === ">");
+
+/** A binary message: the length of the room's name, the name, the bytes. */
+export function frame(room, bytes) {
+  const name = new TextEncoder().encode(room);
+  const data = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const framed = new Uint8Array(2 + name.length + data.length);
+  new DataView(framed.buffer).setUint16(0, name.length);
+  framed.set(name, 2);
+  framed.set(data, 2 + name.length);
+  return framed;
+}
+
+function unframe(buffer) {
+  const length = new DataView(buffer).getUint16(0);
+  const room = new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 2, length));
+  return { type: "binary", room, payload: new Uint8Array(buffer, 2 + length) };
+}
+
+/** When a JWT expires, by the hub's clock; `null` for other tokens. Nothing is verified: that is the hub's to do. */
+function expiryOf(token) {
+  try {
+    const claims = JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
+    return typeof claims.exp === "number" ? claims.exp * 1000 : null;
+  } catch {
+    return null;
+  }
+}
+
+const now = () => performance.now();
+const keyOf = (id) => JSON.stringify(id);
+const valueOf = (value, ...args) => (typeof value === "function" ? value(...args) : value);
+const sizeOf = (data) => (typeof data === "string" ? new TextEncoder().encode(data).length : data.byteLength);
+
+/** A promise and its ends. That nobody waits for it is no error. */
+function deferred() {
+  const ends = {};
+  ends.promise = new Promise((resolve, reject) => Object.assign(ends, { resolve, reject }));
+  ends.promise.catch(() => {});
+  return ends;
+}
+
+/** An exception of the application's goes where it would go had the browser called it, and stops nobody else. */
+function safely(call, ...args) {
+  try {
+    call(...args);
+  } catch (error) {
+    if (typeof reportError === "function") reportError(error);
+    else queueMicrotask(() => { throw error; });
+  }
+}
+
+/**
+ * What waits to be sent, and what was sent and waits for its ack: in the order of the calls, within bounds of count, bytes and age.
+ * It knows no connection; `Framecast` says when to `flush`.
+ */
+class Outbox {
+  waiting = [];
+  flying = new Map();
+  bytes = 0;
+  #next = 0;
+
+  /** `freed` is called when the time of an item is up, and there may be room for the next. */
+  constructor(bounds, freed) {
+    Object.assign(this, { bounds, freed });
+  }
+
+  get count() {
+    return this.waiting.length + this.flying.size;
+  }
+
+  item(data, id, options) {
+    const ends = deferred();
+    return { ...options, data, id, bytes: sizeOf(data), order: this.#next++, sends: 0, firstSent: undefined, timer: undefined, ends };
+  }
+
+  has(id) {
+    return this.flying.has(keyOf(id)) || this.waiting.some((item) => item.id !== undefined && keyOf(item.id) === keyOf(id));
+  }
+
+  fits(item) {
+    return this.waiting.length < this.bounds.count && this.bytes + item.bytes <= this.bounds.bytes;
+  }
+
+  /** Puts an item where its order says; `failure` is what it is told if it waits for too long. */
+  wait(item, failure) {
+    this.remove(item);
+    const at = this.waiting.findLastIndex((other) => other.order < item.order);
+    this.waiting.splice(at + 1, 0, item);
+    this.bytes += item.bytes;
+    this.within(item, this.bounds.age, failure);
+  }
+
+  /** Notes that an item was sent; one without an id is done with. */
+  sent(item, timeout) {
+    this.remove(item);
+    item.sends += 1;
+    item.firstSent ??= now();
+    if (item.id === undefined) return item.ends.resolve(undefined);
+    this.flying.set(keyOf(item.id), item);
+    this.bytes += item.bytes;
+    this.within(item, timeout, () => new FramecastError("timeout", "no ack in time; it may have arrived", { id: item.id }));
+  }
+
+  fail(item, error) {
+    this.remove(item);
+    item.ends.reject(error);
+  }
+
+  remove(item) {
+    clearTimeout(item.timer);
+    const at = this.waiting.indexOf(item);
+    if (at >= 0) this.waiting.splice(at, 1);
+    else if (item.id === undefined || this.flying.get(keyOf(item.id)) !== item) return false;
+    else this.flying.delete(keyOf(item.id));
+    this.bytes -= item.bytes;
+    return true;
+  }
+
+  /** From now on an item has so much time. */
+  within(item, ms, failure) {
+    clearTimeout(item.timer);
+    const end = () => { this.fail(item, failure()); this.freed(); };
+    if (ms !== Infinity) item.timer = setTimeout(end, Math.min(ms, TIMER_MAX));
+  }
+}
+
+const expired = (item) => () => new FramecastError("expired", "it waited for too long, and was not sent", { id: item.id });
+const unknown = (item) => () =>
+  new FramecastError("unknown", "sent before the connection was lost; whether it arrived cannot be told", { id: item.id });
+
+/** A room, or a pattern of rooms, that somebody wants: who handles it, on which terms, and where we are in it. */
+class Room {
+  handlers = new Set();
+  /** `wanted`: not asked for on this connection; `asked`, `joined`, `refused`: as the hub has answered. */
+  state = "wanted";
+  members = null;
+  /** Of what was received last; `null` before the first answer, and for a pattern always. */
+  position = null;
+  ready = deferred();
+
+  constructor(name, terms) {
+    this.name = name;
+    this.isPattern = isPattern(name);
+    this.terms = terms;
+  }
+
+  /** Takes a message's place; whether it is a new one. Binary messages do not show theirs, and take one each. */
+  takes(message) {
+    if (message.type === "binary") {
+      if (this.position) this.position.offset += 1;
+    } else if (message.offset !== undefined) {
+      const { epoch, offset } = message;
+      if (this.position?.epoch === epoch && offset <= this.position.offset) return false;
+      this.position = { epoch, offset };
+    }
+    return true;
+  }
+}
+
+export class Framecast {
+  static CONNECTING = CONNECTING;
+  static OPEN = OPEN;
+  static CLOSING = CLOSING;
+  static CLOSED = CLOSED;
+
+  #options;
+  #listeners = new Map();
+  #rooms = new Map();
+  #requests = new Map();
+  #outbox;
+  #backoff;
+  /** The connection, or the attempt at one; whatever comes of an older one is nobody's. */
+  #link = null;
+  #phase = "idle";
+  #retry; // the timer of the next attempt
+  #closing; // the promise of `close`
+  #ids = 0;
+  #idPrefix = Math.random().toString(36).slice(2, 10);
+  #clientId;
+  #resume;
+  #userId = null;
+  #latency = null;
+  #refusedTokens = 0;
+  #refusedToken; // the last one
+  #paused = false; // the hub has asked us to be slower
+  #window = WINDOW;
+  #acked = new Set();
+  #onWake = () => this.#wake();
+
+  /** `url` may also be an option; see README.md for all of them. */
+  constructor(url, options = {}) {
+    if (url !== null && typeof url === "object" && !(url instanceof URL)) [url, options] = [undefined, url];
+    this.#options = { ...DEFAULTS, ...options };
+    if (url !== undefined) this.#options.url = url;
+    for (const group of ["reconnect", "queue", "heartbeat"]) {
+      const given = options[group];
+      const off = { reconnect: { attempts: 0 }, queue: { count: 0 }, heartbeat: { interval: Infinity } };
+      this.#options[group] = { ...DEFAULTS[group], ...(given === false ? off[group] : given) };
+    }
+    this.#outbox = new Outbox(this.#options.queue, () => this.#flush());
+    this.#backoff = new Backoff({ ...this.#options.reconnect, random: this.#options.random });
+    this.#clientId = options.clientId;
+    this.#resume = options.resume;
+    if (this.#options.autoConnect) this.connect();
+  }
+
+  // What is so
+
+  get readyState() {
+    return { idle: CLOSED, connecting: CONNECTING, waiting: CONNECTING, open: OPEN, closing: CLOSING, closed: CLOSED }[this.#phase];
+  }
+
+  /** One's own or the hub's; kept when it comes back. `undefined` before the first welcome. */
+  get clientId() { return this.#clientId; }
+
+  /** The secret that the client id comes back with; for the `resume` option of another object, in the same tab. */
+  get resume() { return this.#resume; }
+
+  get userId() { return this.#userId; }
+
+  /** Of the last `ping()`. */
+  get latency() { return this.#latency; }
+
+  /** What waits to be sent or acked. */
+  get queued() { return { count: this.#outbox.count, bytes: this.#outbox.bytes }; }
+
+  /** The rooms and patterns that are wanted: name, state, members, position. */
+  get rooms() {
+    return [...this.#rooms.values()].map(({ name, state, members, position }) => ({ name, state, members, position: position && { ...position } }));
+  }
+
+  // Events
+
+  /** Calls `listener` for each event of this type; returns what ends that. */
+  on(type, listener) {
+    if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+    this.#listeners.get(type).add(listener);
+    return () => this.off(type, listener);
+  }
+
+  off(type, listener) {
+    this.#listeners.get(type)?.delete(listener);
+  }
+
+  once(type, listener) {
+    const off = this.on(type, (event) => { off(); listener(event); });
+    return off;
+  }
+
+  #emit(type, event) {
+    for (const listener of [...(this.#listeners.get(type) ?? [])]) safely(listener, event);
+  }
+
+  // The connection
+
+  /** Begins, or begins again after `close()`; does nothing while it is connected or on its way. */
+  connect() {
+    if (this.#phase !== "idle" && this.#phase !== "closed") return;
+    this.#backoff.reset();
+    this.#refusedTokens = 0;
+    this.#refusedToken = undefined;
+    for (const [target, type] of this.#wakers()) target.addEventListener(type, this.#onWake);
+    this.#attempt("connect");
+  }
+
+  /** Ends it for good: what waits is told so, and nothing connects any more. Resolves within a second. */
+  close(code = 1000, reason = "") {
+    if (this.#phase === "closing") return this.#closing.promise;
+    if (this.#phase === "idle" || this.#phase === "closed") return Promise.resolve();
+    this.#closing = deferred();
+    const { promise } = this.#closing;
+    const link = this.#link;
+    if (!link?.socket || link.socket.readyState === CONNECTING) {
+      this.#drop(link);
+      this.#finish({ code, reason, wasClean: false });
+    } else {
+      this.#phase = "closing";
+      link.socket.close(code, reason);
+      link.closeTimer = setTimeout(() => this.#lost(link, 1006, "no close in time"), CLOSE_WITHIN);
+    }
+    return promise;
+  }
+
+  async #attempt(why) {
+    const link = { why, socket: null, welcome: null, open: false, heard: now() };
+    this.#link = link;
+    this.#phase = "connecting";
+    const { connectTimeout } = this.#options;
+    link.connectTimer = setTimeout(() => this.#lost(link, 1006, `not connected within ${connectTimeout} ms`), connectTimeout);
+    let url, protocols;
+    try {
+      link.token = await this.#token(why);
+      url = await valueOf(this.#options.url);
+      protocols = await valueOf(this.#options.protocols);
+    } catch (error) {
+      return this.#lost(link, 1006, String(error?.message ?? error));
+    }
+    if (this.#link !== link) return;
+    if (link.token !== undefined && link.token === this.#refusedToken) {
+      return this.#lost(link, 4001, "the same token again");
+    }
+    try {
+      const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
+      if (!Socket) throw new TypeError("there is no WebSocket here: give one as the option `WebSocket`");
+      link.socket = new Socket(...this.#address(url, protocols, link.token));
+    } catch (error) {
+      // No URL, or none that may be connected to: trying again makes it no better.
+      return this.#lost(link, 1006, error.message, { final: true });
+    }
+    link.socket.binaryType = "arraybuffer";
+    link.socket.onmessage = ({ data }) => this.#receive(link, data);
+    link.socket.onerror = () => {};
+    link.socket.onclose = ({ code, reason, wasClean }) => this.#lost(link, code, String(reason), { wasClean });
+  }
+
+  async #token(why) {
+    const token = await valueOf(this.#options.token, { reason: why });
+    return token === null ? undefined : token;
+  }
+
+  /** The arguments of a WebSocket. A token goes with the subprotocols, which no log shows, if it can be written as one. */
+  #address(url, protocols, token) {
+    const address = new URL(url, globalThis.location?.href);
+    address.protocol = address.protocol.replace(/^http/, "ws");
+    // Other paths are the hub's routes, where a client id has no place.
+    if (this.#clientId !== undefined && /\/ws\/?$/.test(address.pathname)) {
+      address.pathname = `${address.pathname.replace(/\/$/, "")}/${encodeURIComponent(this.#clientId)}`;
+      if (this.#resume) address.searchParams.set("resume", this.#resume);
+    }
+    const offered = protocols === undefined || protocols === null ? [] : [protocols].flat();
+    if (token === undefined) return [address.href, offered];
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(token)) {
+      address.searchParams.set("token", token);
+      return [address.href, offered];
+    }
+    return [address.href, [...new Set(["framecast", ...offered]), `bearer.${token}`]];
+  }
+
+  /** The hub's welcome. Without a secret in it the hub still waits for a token. */
+  #welcomed(link, welcome) {
+    link.welcome = welcome;
+    link.skew = welcome.ts - Date.now();
+    clearTimeout(link.connectTimer); // from here on the hub has its own deadline
+    if (welcome.resume !== null) return this.#opened(link, welcome.user_id, link.token && expiryOf(link.token));
+    if (link.token === undefined) {
+      this.#emit("error", new FramecastError("unauthorized", "the hub asks for a token"));
+    }
+  }
+
+  /** The token that was shown does not hold: another one may still be sent, if there is one. */
+  async #unauthorized(link, error) {
+    this.#refusedToken = link.token;
+    this.#refusedTokens += 1;
+    let token;
+    if (typeof this.#options.token === "function" && this.#refusedTokens < REFUSED_TOKENS_MAX) {
+      token = await this.#token("refused").catch(() => undefined);
+    }
+    if (this.#link !== link) return;
+    if (token === undefined || token === this.#refusedToken) return this.#lost(link, 4001, error.message, { final: true });
+    link.token = token;
+    this.auth(token).catch((again) => {
+      if (this.#link === link && again.code === "unauthorized") this.#unauthorized(link, again);
+    });
+  }
+
+  #opened(link, userId, expiresAt) {
+    const { welcome } = link;
+    const resumed = Boolean(welcome.resume) && welcome.resume === this.#resume && welcome.client_id === this.#clientId;
+    link.open = true;
+    link.openedAt = now();
+    this.#phase = "open";
+    this.#clientId = welcome.client_id;
+    this.#resume = welcome.resume ?? undefined;
+    this.#userId = userId;
+    this.#refusedToken = undefined;
+    this.#paused = false;
+    this.#window = WINDOW;
+    this.#expires(link, expiresAt);
+    this.#beat(link);
+    this.#unsettled(resumed ? welcome.dedupe_window * 900 : 0); // a tenth of it for the way
+    // Rooms before patterns: what is recovered of a room has then not come by a pattern as well.
+    const rooms = [...this.#rooms.values()].sort((a, b) => a.isPattern - b.isPattern);
+    for (const room of rooms) this.#ask(room);
+    this.#emit("open", { clientId: this.#clientId, userId, resumed, server: welcome.server });
+    this.#flush();
+  }
+
+  /** After a cut: what was on its way is sent again by the same id if the hub still knows that id, and is told as unknown if not. */
+  #unsettled(within) {
+    const { resend } = this.#options;
+    for (const item of [...this.#outbox.flying.values()]) {
+      const remembered = now() - item.firstSent < within;
+      if (resend === "always" || (resend === "remembered" && remembered)) this.#outbox.wait(item, unknown(item));
+      else this.#outbox.fail(item, unknown(item)());
+    }
+  }
+
+  /** Lets go of a socket: whatever it still says, nobody listens, and its closing handshake is not waited for. */
+  #drop(link) {
+    if (!link) return;
+    this.#link = null;
+    for (const timer of ["connectTimer", "closeTimer", "beatTimer", "checkTimer", "tokenTimer"]) clearTimeout(link[timer]);
+    const { socket } = link;
+    if (!socket) return;
+    // Not null: node's `ws` throws errors that nobody listens to.
+    socket.onmessage = socket.onerror = socket.onclose = () => {};
+    if (socket.readyState < CLOSING || socket.terminate) (socket.terminate ?? socket.close).call(socket);
+  }
+
+  #lost(link, code, reason, { wasClean = false, final = false } = {}) {
+    if (this.#link !== link) return;
+    this.#drop(link);
+    const lost = () => new FramecastError("disconnected", "the connection was lost before the answer", { closeCode: code });
+    for (const request of [...this.#requests.values()]) request.fail(lost());
+    for (const room of this.#rooms.values()) {
+      clearTimeout(room.retry);
+      room.state = "wanted";
+    }
+    // From here their age counts again, not the time for an ack.
+    for (const item of this.#outbox.flying.values()) {
+      this.#outbox.within(item, this.#options.queue.age, unknown(item));
+    }
+    const end = { code, reason, wasClean };
+    if (this.#phase === "closing") return this.#finish(end);
+    if (!link.open) this.#emit("error", new FramecastError("connection", reason || "cannot connect", { closeCode: code }));
+    if (this.#link || this.#phase === "closed") return; // a listener has closed us
+    if (final) return this.#finish(end);
+    const { then, retryAfter } = (this.#options.afterClose ?? afterClose)(code, reason);
+    if (then === "final") return this.#finish(end);
+    if (then === "token") {
+      if (this.#refusedToken !== undefined && this.#refusedToken === link.token) return this.#finish(end);
+      this.#refusedToken = link.token;
+      this.#refusedTokens += 1;
+      if (typeof this.#options.token !== "function" || this.#refusedTokens > REFUSED_TOKENS_MAX) return this.#finish(end);
+    }
+    const { minUptime, attempts } = this.#options.reconnect;
+    const stable = link.open && now() - link.openedAt >= minUptime;
+    if (stable) {
+      this.#backoff.reset();
+      this.#refusedTokens = 0;
+    }
+    if (this.#backoff.attempt >= attempts) return this.#finish(end);
+    // A hub that names a time has spread its clients already; but one that closes us again and again gets our back-off on top.
+    const delay = retryAfter !== undefined && stable ? retryAfter : (retryAfter ?? 0) + this.#backoff.next();
+    this.#phase = "waiting";
+    this.#schedule(delay, then === "token" ? "refused" : "reconnect");
+    if (link.open) this.#emit("close", { ...end, final: false });
+    if (this.#phase === "waiting") this.#emit("reconnecting", { attempt: this.#backoff.attempt, delay, code, reason });
+  }
+
+  #schedule(delay, why) {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#attempt(why), delay);
+  }
+
+  #finish({ code, reason, wasClean }) {
+    this.#phase = "closed";
+    clearTimeout(this.#retry);
+    for (const [target, type] of this.#wakers()) target.removeEventListener(type, this.#onWake);
+    for (const request of [...this.#requests.values()]) request.fail(new FramecastError("closed", "the client was closed"));
+    for (const room of this.#rooms.values()) {
+      clearTimeout(room.retry);
+      room.state = "wanted";
+    }
+    for (const item of [...this.#outbox.waiting, ...this.#outbox.flying.values()]) {
+      const failure = item.sends > 0 ? unknown(item)() : new FramecastError("closed", "closed before it was sent", { id: item.id });
+      this.#outbox.fail(item, failure);
+    }
+    this.#closing?.resolve();
+    this.#closing = undefined;
+    this.#emit("close", { code, reason, wasClean, final: true });
+  }
+
+  // Signs of life
+
+  /** Any message is one; after too long a silence we ask. */
+  #beat(link) {
+    const interval = this.#options.heartbeat.interval ?? 1_500 * link.welcome.ping_interval;
+    if (interval === Infinity) return;
+    clearTimeout(link.beatTimer);
+    const left = link.heard + interval - now();
+    if (left <= 0) this.#check(link);
+    link.beatTimer = setTimeout(() => this.#beat(link), Math.min(left > 0 ? left : interval, TIMER_MAX));
+  }
+
+  #check(link, timeout = this.#options.heartbeat.timeout) {
+    if (!link?.open || link.checkTimer !== undefined || this.#phase !== "open") return;
+    link.socket.send('{"type":"ping"}');
+    const due = now() + timeout;
+    const dead = () => {
+      // Who is late itself was asleep: what has come meanwhile has not been handed to us yet.
+      if (now() - due > timeout && !link.lateOnce) {
+        link.lateOnce = true;
+        link.checkTimer = setTimeout(dead, timeout);
+      } else {
+        this.#lost(link, 1006, `no sign of life within ${timeout} ms`);
+      }
+    };
+    link.checkTimer = setTimeout(dead, timeout);
+  }
+
+  /** The network is back, or somebody looks at the page again: no reason to wait, and one to ask whether the hub is there. */
+  #wake() {
+    if (this.#phase === "waiting" && globalThis.navigator?.onLine !== false) {
+      this.#schedule((this.#options.random ?? Math.random)() * this.#options.reconnect.base, "reconnect");
+    } else if (this.#phase === "open" && globalThis.document?.visibilityState !== "hidden") {
+      this.#check(this.#link, Math.min(5_000, this.#options.heartbeat.timeout));
+    }
+  }
+
+  #wakers() {
+    const { window, document } = globalThis;
+    return window?.addEventListener && document ? [[window, "online"], [window, "pageshow"], [document, "visibilitychange"]] : [];
+  }
+
+  /** Asks the hub, and tells the time there and back. */
+  async ping(options) {
+    const start = now();
+    await this.request({ type: "ping" }, options);
+    this.#latency = now() - start;
+    return this.#latency;
+  }
+
+  // Tokens
+
+  /** Shows another token: the first one, where the hub waits for it, or a newer one of the same user. */
+  async auth(token, options) {
+    if (this.#link) this.#link.token = token;
+    return this.#request({ type: "auth", token }, { ...options, early: true });
+  }
+
+  /** Has a function of tokens asked again before the token expires. */
+  #expires(link, expiresAt) {
+    clearTimeout(link.tokenTimer);
+    if (!expiresAt || typeof this.#options.token !== "function") return;
+    const left = expiresAt - Date.now() - link.skew;
+    const delay = left - Math.min(30_000, left / 4);
+    const renew = async () => {
+      try {
+        const token = await this.#token("expiring");
+        if (this.#link !== link) return;
+        link.token = token;
+        await this.auth(token);
+      } catch (error) {
+        if (this.#link !== link) return;
+        this.#emit("error", error);
+        link.tokenTimer = setTimeout(renew, 5_000);
+      }
+    };
+    if (delay > TIMER_MAX) link.tokenTimer = setTimeout(() => this.#expires(link, expiresAt), TIMER_MAX);
+    else link.tokenTimer = setTimeout(renew, Math.max(delay, 0));
+  }
+
+  // What comes
+
+  #receive(link, data) {
+    if (this.#link !== link) return;
+    link.heard = now();
+    link.lateOnce = false;
+    clearTimeout(link.checkTimer);
+    link.checkTimer = undefined;
+    let message;
+    try {
+      message = typeof data === "string" ? (this.#options.parse ?? JSON.parse)(data) : unframe(data);
+    } catch (error) {
+      return this.#emit("error", new FramecastError("bad_message", `cannot be read: ${error.message}`, { data }));
+    }
+    if (Array.isArray(message)) return message.forEach((answer) => this.#answered(answer));
+    if (message?.jsonrpc) return this.#answered(message);
+    switch (message?.type) {
+      case "connection_established": return this.#welcomed(link, message);
+      case "message": case "binary": return this.#message(message);
+      case "ack": return this.#ack(message);
+      case "error": return this.#error(link, message);
+      case "gap": return this.#gap(message);
+      case "join": case "leave": return this.#presence(message);
+      case "direct": return this.#direct(link, message);
+      case "authenticated": return this.#authenticated(link, message);
+      case "subscribed": return this.#subscribed(message);
+      case "unsubscribed": return this.#unsubscribed(message);
+      case "pong": case "presence": case "history": return this.#answered(message);
+      default: return this.#emit(message?.type ?? "unknown", message); // `broadcast`, `receipt`, and what a later hub says
+    }
+  }
+
+  #answered(message) {
+    const request = this.#requests.get(keyOf(message.id));
+    if (request) request.done(message);
+    else if (message.error) this.#emit("error", rpcError(message.error));
+  }
+
+  #message(message) {
+    const room = this.#rooms.get(message.room);
+    if (room && !room.isPattern && room.state === "joined" && !room.takes(message)) return; // it was here before
+    this.#emit("message", message);
+    this.#tell(message, "message");
+  }
+
+  /** Calls the handlers of the message's room: its own, and those of patterns that it is in. */
+  #tell(event, what) {
+    const tell = (room) => {
+      for (const handler of [...room.handlers]) if (handler[what]) safely(handler[what], event);
+    };
+    const own = this.#rooms.get(event.room);
+    // What comes before the hub's answer is of an earlier subscription, and comes again if it is recovered.
+    if (own && (own.state === "joined" || what !== "message")) tell(own);
+    for (const room of this.#rooms.values()) {
+      if (room !== own && room.isPattern && room.state === "joined" && matches(room.name, event.room)) tell(room);
+    }
+  }
+
+  #gap(gap) {
+    const room = this.#rooms.get(gap.room);
+    if (room?.position && gap.to > room.position.offset) room.position.offset = gap.to;
+    this.#emit("gap", gap);
+    this.#tell(gap, "gap");
+  }
+
+  #presence(message) {
+    const room = this.#rooms.get(message.room);
+    if (room) room.members = message.members;
+    this.#emit(message.type, message);
+    this.#tell(message, message.type);
+  }
+
+  #direct(link, message) {
+    if (message.receipt) link.socket.send(JSON.stringify({ type: "ack", id: message.id }));
+    if (message.receipt && this.#acked.has(message.id)) return; // our receipt was late
+    if (message.receipt) this.#acked.add(message.id);
+    if (this.#acked.size > RECEIPTS_KEPT) this.#acked.delete(this.#acked.values().next().value);
+    this.#emit("direct", message);
+  }
+
+  #authenticated(link, message) {
+    if (link.open) {
+      this.#userId = message.user_id;
+      this.#refusedTokens = 0;
+      this.#expires(link, message.expires_at);
+    } else {
+      this.#opened(link, message.user_id, message.expires_at);
+    }
+    this.#emit("authenticated", message);
+    this.#answered(message);
+  }
+
+  #error(link, message) {
+    const { code, id, message: text, type, ...more } = message;
+    const error = new FramecastError(code, text, { ...more, id });
+    if (code === "unauthorized" && !link.open && id === null) return void this.#unauthorized(link, error);
+    const item = this.#outbox.flying.get(keyOf(id));
+    const request = this.#requests.get(keyOf(id));
+    if (item) this.#refused(item, error);
+    else if (request) request.fail(error);
+    else this.#emit("error", error);
+  }
+
+  // What goes
+
+  /** Asks for something that the hub answers by `id`; the promise is the answer. Nothing is queued. */
+  request(message, options) {
+    return this.#request(message, options);
+  }
+
+  #request(message, { timeout = this.#options.requestTimeout, early = false, id = this.#id() } = {}) {
+    return this.#expect(id, timeout, early, () => this.#link.socket.send(JSON.stringify({ ...message, id })));
+  }
+
+  #expect(id, timeout, early, send) {
+    const { promise, resolve, reject } = deferred();
+    const key = keyOf(id);
+    const isThere = this.#phase === "open" || (early && this.#link?.welcome);
+    if (!isThere) {
+      reject(new FramecastError("offline", "not connected"));
+      return promise;
+    }
+    const end = (settle) => (value) => {
+      clearTimeout(timer);
+      this.#requests.delete(key);
+      settle(value);
+    };
+    const fail = end(reject);
+    const timer = timeout === Infinity ? undefined
+      : setTimeout(() => fail(new FramecastError("timeout", `no answer within ${timeout} ms`, { id })), timeout);
+    this.#requests.set(key, { done: end(resolve), fail });
+    send();
+    return promise;
+  }
+
+  #id() {
+    this.#ids += 1;
+    return `${this.#idPrefix}-${this.#ids}`;
+  }
+
+  /** Sends to a room; what becomes of it is in `status`, what the hub says of it in the promise `ack`. */
+  publish(room, payload, { id = this.#id(), key, echo, ...options } = {}) {
+    const envelope = { type: "message", id, room, payload: payload === undefined ? null : payload };
+    if (key !== undefined) envelope.key = key;
+    if (echo === false) envelope.echo = false;
+    return this.#submit(JSON.stringify(envelope), id, options);
+  }
+
+  /** Sends bytes to a room. They have no id, so there is no ack, and nothing is queued unless `queue` is true. */
+  publishBinary(room, bytes, { queue = false } = {}) {
+    return this.#submit(frame(room, bytes), undefined, { queue });
+  }
+
+  /** Sends to all connections of a user; `receipt` has the hub tell (event `receipt`) how many have got it. */
+  direct(to, payload, { id = this.#id(), receipt, ...options } = {}) {
+    const envelope = { type: "direct", id, to, payload: payload === undefined ? null : payload };
+    if (receipt) envelope.receipt = true;
+    return this.#submit(JSON.stringify(envelope), id, options);
+  }
+
+  /** Sends a message of any kind, as it is. Only `message` and `direct` with an id wait where there is no connection, unless `queue` says so. */
+  send(message, options = {}) {
+    if (message instanceof ArrayBuffer || ArrayBuffer.isView(message)) return this.#submit(message, undefined, { queue: false, ...options });
+    const isObject = typeof message === "object" && message !== null;
+    const acked = isObject && ["message", "direct"].includes(message.type) && message.id !== undefined && message.id !== null;
+    return this.#submit(isObject ? JSON.stringify(message) : String(message), acked ? message.id : undefined, { queue: acked, ...options });
+  }
+
+  /** Takes back what waits and was never sent; whether it did. */
+  cancel(id) {
+    const item = this.#outbox.waiting.find((other) => other.id !== undefined && keyOf(other.id) === keyOf(id));
+    if (!item || item.sends > 0) return false;
+    this.#outbox.fail(item, new FramecastError("cancelled", "taken back", { id }));
+    return true;
+  }
+
+  #submit(data, id, { queue = true, timeout = this.#options.requestTimeout } = {}) {
+    const outbox = this.#outbox;
+    const item = outbox.item(data, id, { timeout });
+    const told = (status, reason) => ({ status, reason, id, ack: item.ends.promise, cancel: () => this.cancel(id) });
+    const rejected = (code, message) => {
+      item.ends.reject(new FramecastError(code, message, { id }));
+      return told("rejected", code);
+    };
+    if (this.#phase === "closed" || this.#phase === "closing") return rejected("closed", "the client is closed");
+    if (item.bytes > this.#options.messageBytes) return rejected("too_large", `${item.bytes} bytes are more than a hub takes`);
+    if (id !== undefined && outbox.has(id)) return rejected("duplicate_id", "a message of this id is on its way");
+    if (outbox.waiting.length === 0 && this.#mayTransmit(id !== undefined)) {
+      this.#transmit(item);
+      return told("sent");
+    }
+    if (!queue && this.#phase !== "open") return rejected("offline", "not connected");
+    if (!queue) return rejected("queue_full", "others wait already");
+    if (!outbox.fits(item)) return rejected("queue_full", "the queue is full");
+    outbox.wait(item, expired(item));
+    this.#flush();
+    return told("queued");
+  }
+
+  #transmit(item) {
+    this.#link.socket.send(item.data);
+    this.#outbox.sent(item, item.timeout);
+  }
+
+  /** What a socket holds back is memory of ours as well; and what is on its way is kept until it is acked. */
+  #mayTransmit(isAcked) {
+    if (this.#phase !== "open" || this.#paused) return false;
+    if (this.#link.socket.bufferedAmount > this.#options.queue.bytes) {
+      this.#pause(50);
+      return false;
+    }
+    return !isAcked || this.#outbox.flying.size < this.#window;
+  }
+
+  /** Sends what waits, in its order, a few at a time: the next follow their acks. */
+  #flush() {
+    const { waiting, flying } = this.#outbox;
+    while (waiting.length > 0 && this.#mayTransmit(waiting[0].id !== undefined)) this.#transmit(waiting[0]);
+    if (waiting.length === 0 && flying.size === 0) this.#window = WINDOW;
+  }
+
+  #ack(message) {
+    const item = this.#outbox.flying.get(keyOf(message.id));
+    if (!item) return this.#answered(message);
+    this.#outbox.remove(item);
+    const { type, ...ack } = message;
+    item.ends.resolve(ack);
+    this.#flush();
+  }
+
+  /** Too fast, or still on its way from before a cut: again later by the same id. Anything else is final. */
+  #refused(item, error) {
+    const tooFast = error.code === "rate_limited";
+    if (!tooFast && !(error.code === "unavailable" && item.sends > 1)) {
+      this.#outbox.fail(item, error);
+      return this.#flush();
+    }
+    this.#outbox.wait(item, expired(item));
+    this.#window = 1; // one by one from now on, so that none overtakes another
+    this.#pause(tooFast ? error.retry_after_ms ?? 100 : 1_000);
+  }
+
+  #pause(ms) {
+    if (this.#paused) return;
+    this.#paused = true;
+    setTimeout(() => { this.#paused = false; this.#flush(); }, ms);
+  }
+
+  // Rooms
+
+  /**
+   * Has `handler` called for each message of a room, or of a pattern of rooms, over all reconnects, until `unsubscribe()` of what is
+   * returned. A handler is a function, or an object of functions: `message`, `gap`, `join`, `leave`, `subscribed`.
+   */
+  subscribe(name, handler, { presence, policy, maxRate, since } = {}) {
+    const own = typeof handler === "function" ? { message: handler } : { ...handler };
+    const terms = {};
+    if (presence || own.join || own.leave) terms.presence = true;
+    if (policy !== undefined) terms.policy = policy;
+    if (maxRate !== undefined) terms.max_rate = maxRate;
+    let room = this.#rooms.get(name);
+    if (!room) {
+      room = new Room(name, terms);
+      room.position = since ? { ...since } : null;
+      this.#rooms.set(name, room);
+      if (this.#phase === "open") this.#ask(room);
+    } else if (terms.presence && !room.terms.presence) {
+      // A subscription's terms stand: for others it is made anew, and what comes between the two is recovered.
+      room.terms.presence = true;
+      if (this.#phase === "open" && room.state !== "wanted") {
+        this.#leave(name);
+        this.#ask(room);
+      }
+    }
+    room.handlers.add(own);
+    const members = () => room.members;
+    const position = () => room.position && { ...room.position };
+    return {
+      room: name,
+      ready: room.ready.promise,
+      get members() { return members(); },
+      get position() { return position(); },
+      unsubscribe: () => {
+        if (!room.handlers.delete(own) || room.handlers.size > 0 || this.#rooms.get(name) !== room) return;
+        this.#rooms.delete(name);
+        clearTimeout(room.retry);
+        if (this.#phase === "open" && (room.state === "asked" || room.state === "joined")) this.#leave(name);
+      },
+    };
+  }
+
+  #leave(name) {
+    this.#request({ type: "unsubscribe", room: name }).catch(() => {}); // that we are not in it is what we want
+  }
+
+  #ask(room) {
+    const since = room.position ? { ...room.position } : undefined;
+    const wasIn = room.wasIn;
+    room.state = "asked";
+    const id = this.#id();
+    room.asked = { id, since, wasIn };
+    const current = () => this.#rooms.get(room.name) === room && room.asked?.id === id;
+    this.#request({ type: "subscribe", room: room.name, ...(since && { since }), ...room.terms }, { id }).catch((error) => {
+      if (!current() || error.code === "disconnected" || error.code === "closed") return;
+      room.state = "refused";
+      const later = ["rate_limited", "unavailable"].includes(error.code);
+      if (later) room.retry = setTimeout(() => this.#phase === "open" && this.#ask(room), error.retry_after_ms ?? 1_000);
+      else room.ready.reject(error);
+      this.#emit("error", Object.assign(error, { room: room.name }));
+    });
+  }
+
+  #subscribed(message) {
+    const room = this.#rooms.get(message.room);
+    this.#answered(message);
+    if (!room) return this.#emit("subscribed", message); // by a route
+    const isOurs = room.asked !== undefined && message.id === room.asked.id;
+    if (!isOurs && message.id !== undefined) return; // of an earlier subscription
+    if (isOurs && room.state === "joined") return room.ready.resolve(message); // by a route, which has told all
+    const before = isOurs ? room.asked.since : room.position;
+    const wasIn = isOurs ? room.asked.wasIn : false;
+    Object.assign(room, { state: "joined", members: message.members, wasIn: true });
+    const missed = before && !message.recovered && !(before.epoch === message.epoch && before.offset === message.offset);
+    if (!message.recovered && !room.isPattern) room.position = { epoch: message.epoch, offset: message.offset };
+    room.ready.resolve(message);
+    this.#emit("subscribed", message);
+    for (const handler of [...room.handlers]) if (handler.subscribed) safely(handler.subscribed, message);
+    if (missed) this.#missed(room, before, message);
+    else if (room.isPattern && wasIn) this.#missed(room, null, message);
+  }
+
+  /** What the hub cannot send again. Counted, if the room's count goes on; if not, nobody knows. */
+  #missed(room, before, { epoch, offset }) {
+    const gap = { type: "gap", room: room.name, reason: "unrecovered" };
+    if (before && before.epoch === epoch && offset > before.offset) Object.assign(gap, { from: before.offset + 1, to: offset });
+    this.#emit("gap", gap);
+    for (const handler of [...room.handlers]) if (handler.gap) safely(handler.gap, gap);
+  }
+
+  #unsubscribed(message) {
+    this.#answered(message);
+    const room = this.#rooms.get(message.room);
+    if (message.id !== undefined || !room) return;
+    room.state = "refused";
+    this.#emit("error", new FramecastError("forbidden", "the room may not be subscribed to any more", { room: message.room }));
+  }
+
+  /** Who is in a room: `[{ user_id, connections }]`. */
+  async presence(room, options) {
+    return (await this.request({ type: "presence", room }, options)).users;
+  }
+
+  /** What was said in a room: `{ epoch, offset, messages }`, the newest, or the oldest after `since`. */
+  async history(room, { since, limit, ...options } = {}) {
+    const { epoch, offset, messages } = await this.request({ type: "history", room, ...(since && { since }), ...(limit && { limit }) }, options);
+    return { epoch, offset, messages };
+  }
+
+  // JSON-RPC 2.0
+
+  /** Calls a method of the hub's; the promise is its result. A call is never sent twice: after a cut it is `disconnected`. */
+  async call(method, params, { timeout = this.#options.requestTimeout } = {}) {
+    const id = this.#id();
+    const answer = await this.#expect(id, timeout, false, () => this.#link.socket.send(rpc(method, params, id)));
+    if (answer.error) throw rpcError(answer.error);
+    return answer.result;
+  }
+
+  /** Calls a method without an answer; tells `sent` or `rejected`. */
+  notify(method, params) {
+    return this.#submit(rpc(method, params), undefined, { queue: false }).status;
+  }
+
+  /** Several calls `{ method, params, notify? }` in one message; their results as `Promise.allSettled` has them. */
+  batch(calls, { timeout = this.#options.requestTimeout } = {}) {
+    const texts = [];
+    const answers = calls.map(({ method, params, notify }) => {
+      if (notify) return void texts.push(rpc(method, params));
+      const id = this.#id();
+      return this.#expect(id, timeout, false, () => texts.push(rpc(method, params, id))).then((answer) => {
+        if (answer.error) throw rpcError(answer.error);
+        return answer.result;
+      });
+    });
+    if (this.#phase === "open" && texts.length > 0) this.#link.socket.send(`[${texts.join(",")}]`);
+    return Promise.allSettled(answers);
+  }
+}
+
+function rpc(method, params, id) {
+  return JSON.stringify({ jsonrpc: "2.0", method, ...(params !== undefined && { params }), ...(id !== undefined && { id }) });
+}
+
+function rpcError({ code, message, data }) {
+  return new FramecastError(data?.code ?? code, message, { rpcCode: code, data, retry_after_ms: data?.retry_after_ms });
+}

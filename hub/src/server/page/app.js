@@ -1,0 +1,395 @@
+// The page of a framecast hub. It uses nothing but /framecast.js, and is read as an example of it.
+
+import { Framecast } from "../framecast.js";
+import { Log, Transcript, authorOf, element, hueOf, textOf } from "./log.js";
+import { Minute, draw, secondAt, short } from "./plot.js";
+
+const $ = (id) => document.getElementById(id);
+const any = (list) => list[Math.floor(Math.random() * list.length)];
+const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+const asked = new URLSearchParams(location.search);
+$("token").value = asked.get("token") ?? "";
+$("name").value = asked.get("name")
+  ?? `${any(["brave", "calm", "clever", "kind", "lucky", "merry", "quick", "quiet", "sunny", "wise"])}-${any(["badger", "crane", "falcon", "fox", "hare", "heron", "lynx", "otter", "owl", "wren"])}-${10 + Math.floor(Math.random() * 90)}`;
+
+/** What is known of each room that was joined, by its name. */
+const rooms = new Map();
+let current;
+let isAdmin = true; // until the hub says otherwise
+let hub;
+
+const log = new Log({ scroller: $("log"), list: $("messages"), welcome: $("welcome"), newest: $("newest"), fetch: fetchGap });
+
+// The connection
+
+function connect() {
+  hub?.close();
+  const clientId = $("name").value.trim() || undefined;
+  const token = $("token").value;
+  const mine = new Framecast(new URL("../ws", import.meta.url), { clientId, resume: secretOf(clientId), token: token || undefined });
+  hub = mine;
+  const when = (type, listener) => mine.on(type, (event) => { if (mine === hub) listener(event); });
+  when("open", ({ userId }) => {
+    $("you-name").textContent = userId ?? mine.clientId;
+    sessionStorage.setItem(`resume ${mine.clientId}`, mine.resume ?? "");
+    $("you").open = false;
+    state("open", "Connected");
+    measure();
+  });
+  when("close", ({ final, code, reason }) => {
+    $("latency").textContent = "–";
+    if (final) state("closed", reasons[code]?.(reason) ?? "Disconnected");
+    if (final && code !== 1000) $("you").open = true;
+  });
+  when("reconnecting", ({ delay }) => state("connecting", "Connecting again", performance.now() + delay));
+  when("error", ({ code, message, room }) => {
+    if (code === "unauthorized") {
+      $("you").open = true;
+      state("connecting", "A token is needed");
+    }
+    if (room !== undefined && rooms.has(room)) note(rooms.get(room), message);
+    else if (code !== "connection") $("note").textContent = message;
+  });
+  when("message", received);
+  when("gap", lost);
+  when("broadcast", ({ payload }) => note(rooms.get(current), `To everybody: ${textOf({ payload })}`));
+  when("direct", (message) => note(rooms.get(current), `To you, from ${authorOf(message)}: ${textOf(message)}`));
+  state("connecting", "Connecting");
+  for (const room of rooms.values()) subscribe(room);
+}
+
+/** Who comes back by a name of this tab's, after a reload as well, has to show that it is the same. */
+const secretOf = (clientId) => sessionStorage.getItem(`resume ${clientId}`) || undefined;
+
+const reasons = {
+  1000: () => "Disconnected",
+  1006: (reason) => reason || "Disconnected",
+  4001: (reason) => `A token is needed: ${reason}`,
+  4003: (reason) => (reason === "client_id is somebody else's" ? "This name is somebody else's" : `Not allowed: ${reason}`),
+  4009: () => "Connected in another tab by this name",
+};
+
+let comesBack;
+
+function state(is, text, at) {
+  comesBack = at;
+  $("state").dataset.is = is;
+  $("state-text").textContent = text;
+  countdown();
+}
+
+/** For the eyes alone: a status that changes every second is no help to who has it read out. */
+function countdown() {
+  $("state-when").textContent = comesBack ? `in ${Math.max(0, Math.ceil((comesBack - performance.now()) / 1000))} s` : "";
+}
+
+async function measure() {
+  const ms = await hub.ping({ timeout: 5_000 }).catch(() => undefined);
+  $("latency").textContent = ms === undefined || hub.readyState !== Framecast.OPEN ? "–" : ms < 10 ? ms.toFixed(1) : Math.round(ms);
+}
+
+// Rooms
+
+function join(name, terms = {}) {
+  if (!rooms.has(name)) {
+    const room = { name, terms, transcript: new Transcript(), unread: 0, names: new Set(), users: [], isPattern: /(^|:)[*>](:|$)/.test(name) };
+    rooms.set(name, room);
+    const item = element("li");
+    room.button = element("button");
+    room.button.type = "button";
+    room.button.addEventListener("click", () => look(name));
+    item.append(room.button);
+    $("rooms").append(item);
+    subscribe(room);
+  }
+  look(name);
+}
+
+function subscribe(room) {
+  room.subscription = hub.subscribe(room.name, {
+    subscribed: () => whoIsThere(room),
+    join: ({ client_id: id, user_id: user }) => { room.names.add(user ?? id); note(room, `${user ?? id} came`); whoIsThere(room); },
+    leave: ({ client_id: id, user_id: user }) => { room.names.delete(user ?? id); note(room, `${user ?? id} left`); whoIsThere(room); },
+  }, room.terms);
+}
+
+function leave(name) {
+  const room = rooms.get(name);
+  room.subscription.unsubscribe();
+  room.button.parentElement.remove();
+  rooms.delete(name);
+  if (rooms.size === 0) join("lobby");
+  else look([...rooms.keys()].at(-1));
+  rooms.get(current).button.focus();
+}
+
+function look(name) {
+  current = name;
+  const room = rooms.get(name);
+  room.unread = 0;
+  log.show(room.transcript);
+  $("talk-title").textContent = name;
+  $("text").disabled = room.isPattern;
+  $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${name}`;
+  // Links keep the rooms, as they are shown.
+  history.replaceState(null, "", `#${[...rooms.keys()].map(encodeURIComponent).join(",")}`);
+  show();
+}
+
+/** Asks who is there, once for what happens together. */
+function whoIsThere(room) {
+  if (room.isPattern || room.asking) return show();
+  room.asking = setTimeout(async () => {
+    room.asking = undefined;
+    room.users = await hub.presence(room.name).catch(() => room.users);
+    show();
+  }, 60);
+  show();
+}
+
+function show() {
+  for (const room of rooms.values()) {
+    const { button, name, unread, subscription } = room;
+    const parts = [element("span", "name", name)];
+    if (unread > 0) parts.push(element("span", "new", unread > 99 ? "99+" : unread));
+    const size = element("span", "size", room.isPattern ? "" : subscription.members ?? "");
+    if (size.textContent) size.title = "members";
+    button.replaceChildren(...parts, size);
+    const about = [name, unread > 0 && plural(unread, "new message"), size.textContent && plural(subscription.members, "member")];
+    button.setAttribute("aria-label", about.filter(Boolean).join(", "));
+    button.setAttribute("aria-current", String(name === current));
+  }
+  const room = rooms.get(current);
+  const { members } = room.subscription;
+  const admin = isAdmin ? "" : `-H "Authorization: Bearer $ADMIN_TOKEN" `;
+  $("curl").textContent = `curl ${admin}-d '"hello"' ${new URL(`../broadcast/${encodeURIComponent(current)}`, import.meta.url)}`;
+  const terms = room.terms.maxRate ? `, ${room.terms.maxRate} messages a second at most` : room.terms.policy ? ", the newest" : "";
+  $("talk-sub").textContent = room.isPattern ? `each room that fits${terms}` : members === null ? "" : `${plural(members, "member")}${terms}`;
+  $("count").textContent = room.isPattern || members === null ? "" : members;
+  showMembers(room);
+}
+
+function showMembers(room) {
+  const me = hub.userId ?? hub.clientId;
+  const counted = new Map(room.users.filter(({ user_id: id }) => id !== null).map(({ user_id: id, connections }) => [id, connections]));
+  let others = room.users.find(({ user_id: id }) => id === null)?.connections ?? 0;
+  // The hub counts who has no user id; their names are those that we have seen come, or heard.
+  const named = [me, ...room.names].filter((name, at, all) => name !== undefined && all.indexOf(name) === at && !counted.has(name)).slice(0, others);
+  others -= named.length;
+  const names = [...counted.keys(), ...named].sort((a, b) => (b === me) - (a === me) || a.localeCompare(b)).slice(0, 50);
+  const items = names.map((name) => {
+    const item = element("li");
+    const face = element("span", "face", name.replaceAll(/[^\p{L}\p{N}]/gu, "").slice(0, 2).toUpperCase() || "?");
+    face.style.setProperty("--hue", hueOf(name));
+    face.setAttribute("aria-hidden", "true");
+    item.append(face, element("span", "", name));
+    const about = [name === me && "you", counted.get(name) > 1 && `${counted.get(name)} connections`].filter(Boolean).join(", ");
+    if (about) item.append(element("small", "", about));
+    return item;
+  });
+  if (others > 0) {
+    const item = element("li");
+    const face = element("span", "face others", `+${others > 99 ? 99 : others}`);
+    face.setAttribute("aria-hidden", "true");
+    item.append(face, element("small", "", plural(others, "other without a name", "others without a name")));
+    items.push(item);
+  }
+  if (room.isPattern) items.push(element("li", "", "Who reads by a pattern is nobody's member."));
+  $("members").replaceChildren(...items);
+}
+
+// Messages
+
+// Of this second: messages that came, what gaps told as lost, and the copies that the members of these rooms were sent.
+let heard = 0;
+let missed = 0;
+let copies = 0;
+const unheard = { count: 0, last: undefined }; // for those who listen
+
+function received(message) {
+  heard += 1;
+  copies += rooms.get(message.room)?.subscription.members ?? 1;
+  for (const room of rooms.values()) {
+    if (!isOf(message, room)) continue;
+    const entry = { kind: "message", message, where: room.isPattern };
+    room.transcript.add(entry);
+    if (message.user_id === null && message.client_id && room.names.size < 100) room.names.add(message.client_id);
+    if (room.name === current) log.add(entry);
+    else room.unread += 1;
+  }
+  unheard.count += 1;
+  unheard.last = message;
+}
+
+/** Whether a message belongs to what is joined here: its own room, or a pattern's that has no room of its own. */
+function isOf({ room: name }, room) {
+  if (room.name === name) return true;
+  if (!room.isPattern || rooms.has(name)) return false;
+  const source = room.name.split(":").map((part) => (part === ">" ? ".+" : part === "*" ? "[^:]+" : part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")));
+  return new RegExp(`^${source.join(":")}$`).test(name);
+}
+
+const why = { rate: "left out, as you asked", slow: "lost: this page read too slowly", broker: "lost between servers", unrecovered: "missed while you were away" };
+let lostInAll = 0;
+
+function lost(gap) {
+  const count = gap.from === undefined ? undefined : gap.to - gap.from + 1;
+  missed += count ?? 1;
+  lostInAll += count ?? 1;
+  const room = rooms.get(gap.room);
+  if (!room || gap.presence) return;
+  const what = count === undefined ? "Nobody knows how many messages:" : plural(count, "message");
+  add(room, { kind: "gap", gap, at: Date.now(), text: `${what} ${why[gap.reason] ?? gap.reason}` });
+}
+
+async function fetchGap(entry) {
+  const { room: name, from, to } = entry.gap;
+  const room = rooms.get(name);
+  const { epoch } = room?.subscription.position ?? {};
+  try {
+    const { messages } = await hub.history(name, { since: { epoch, offset: from - 1 }, limit: to - from + 1 });
+    room.transcript.fill(entry, messages.filter(({ offset }) => offset <= to));
+  } catch (error) {
+    entry.text = `Cannot be fetched: ${error.message}`;
+    delete entry.gap.from;
+  }
+  if (name === current) log.show(room.transcript);
+}
+
+function note(room, text) {
+  if (room) add(room, { kind: "note", text, at: Date.now() });
+}
+
+function add(room, entry) {
+  room.transcript.add(entry);
+  if (room.name === current) log.add(entry);
+}
+
+function send(text) {
+  const room = current;
+  const { status, reason, ack } = hub.publish(room, text);
+  if (status === "rejected") $("note").textContent = `Not sent: ${reason.replaceAll("_", " ")}.`;
+  ack.then(showWaiting, ({ code, message }) => {
+    if (status !== "rejected" && rooms.has(room)) note(rooms.get(room), code === "unknown" ? `It may not have arrived: ${text}` : `Not sent (${message}): ${text}`);
+    showWaiting();
+  });
+  showWaiting();
+  return status;
+}
+
+function showWaiting() {
+  const { count } = hub.queued;
+  if (hub.readyState === Framecast.CONNECTING && count > 0) $("note").textContent = `${plural(count, "message waits", "messages wait")} for the connection.`;
+  else if (hub.readyState === Framecast.OPEN) $("note").textContent = "";
+}
+
+// Once a second
+
+const minute = new Minute();
+let pointed;
+let before; // the hub's figures a second ago
+let scope;
+
+async function figures() {
+  if (!isAdmin || hub.readyState !== Framecast.OPEN) return undefined;
+  const answer = await fetch(new URL("../stats", import.meta.url), { signal: AbortSignal.timeout(900) }).catch(() => undefined);
+  if (answer?.status === 401 || answer?.status === 403) isAdmin = false;
+  return answer?.ok ? answer.json().catch(() => undefined) : undefined;
+}
+
+async function tick() {
+  const second = { messages: heard, copies, gaps: missed, drops: 0 };
+  [heard, copies, missed] = [0, 0, 0];
+  const after = await figures();
+  const rise = (name) => (before && after ? Math.max(0, after[name] - before[name]) : 0); // none over a restart
+  second.drops = rise("dropped");
+  scope = after && `The whole hub: ${plural(after.total_connections, "connection")}, ${short(rise("messages_out"))} messages out this second`;
+  before = after;
+  minute.push(second);
+  const [messages, all] = ["messages", "copies"].map((name) => minute.mean(name, 5));
+  $("rate").textContent = short(second.messages);
+  $("fanout").textContent = messages > 0 ? `×${(all / messages).toFixed(all / messages < 10 ? 1 : 0)}` : "–";
+  $("lost").textContent = short(lostInAll);
+  $("lost").parentElement.classList.toggle("bad", lostInAll > 0);
+  countdown();
+  show();
+  paint();
+}
+
+function paint() {
+  draw($("plot"), minute, pointed);
+  const second = minute.seconds[pointed];
+  $("scope").textContent = second
+    ? `${60 - pointed} s ago: ${plural(second.messages, "message")}, ${short(second.copies)} copies, ${short(second.gaps)} in gaps, ${short(second.drops)} dropped` : scope ?? "";
+  const last = minute.seconds.slice(-10).reverse();
+  if (document.querySelector(".as-table").open) {
+    $("table").replaceChildren(...last.map(({ messages, copies: all, gaps, drops }, ago) => {
+      const row = element("tr");
+      row.append(...[ago + 1, messages, all, gaps, drops].map((value) => element("td", "", value)));
+      return row;
+    }));
+  }
+}
+
+/** For who listens: what has come, a sentence every five seconds at most, and only of somebody else. */
+function announce() {
+  if (unheard.count > 0) {
+    const { count, last } = unheard;
+    $("announce").textContent = count === 1 ? `${authorOf(last)} in ${last.room}: ${textOf(last).slice(0, 120)}` : `${count} new messages, the last by ${authorOf(last)} in ${last.room}: ${textOf(last).slice(0, 120)}`;
+  }
+  const [messages, all, gaps, drops] = ["messages", "copies", "gaps", "drops"].map((name) => Math.round(minute.mean(name, 10) * 10));
+  $("plot").setAttribute("aria-label", `The last ten seconds: ${plural(messages, "message")}, ${all} copies to members, ${gaps} lost in gaps, ${drops} dropped by the hub`);
+  unheard.count = 0;
+}
+
+// What is typed and pressed
+
+$("connection").addEventListener("submit", (event) => { event.preventDefault(); connect(); });
+$("disconnect").addEventListener("click", () => hub.close());
+$("join").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [kind, value] = $("terms").value.split(":");
+  join($("room").value.trim(), kind === "rate" ? { maxRate: Number(value) } : kind === "policy" ? { policy: value } : {});
+  $("room").value = $("terms").value = "";
+  $("text").focus();
+});
+$("leave").addEventListener("click", () => leave(current));
+$("compose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value;
+  if (text === "" || rooms.get(current).isPattern) return;
+  log.toEnd();
+  if (send(text) !== "rejected") $("text").value = "";
+});
+let automatic;
+let sentByItself = 0;
+$("auto").addEventListener("change", () => {
+  clearInterval(automatic);
+  const rate = Number($("auto").value);
+  if (rate > 0) automatic = setInterval(() => { if (hub.readyState === Framecast.OPEN && !rooms.get(current).isPattern) send(`tick ${++sentByItself}`); }, 1000 / rate);
+});
+$("copy").addEventListener("click", async () => {
+  const done = await navigator.clipboard?.writeText($("curl").textContent).then(() => true, () => false);
+  $("copy").textContent = done ? "Copied" : "Select it by hand";
+});
+$("plot").addEventListener("pointermove", (event) => { pointed = secondAt($("plot"), event.offsetX); paint(); });
+$("plot").addEventListener("pointerleave", () => { pointed = undefined; paint(); });
+$("you").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  $("you").open = false;
+  $("you").querySelector("summary").focus();
+});
+addEventListener("pointerdown", ({ target }) => { if ($("you").open && !$("you").contains(target)) $("you").open = false; });
+new ResizeObserver(() => paint()).observe($("plot"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+
+$("you-name").textContent = $("name").value;
+connect();
+const linked = location.hash.slice(1).split(",").filter(Boolean).map((name) => { try { return decodeURIComponent(name); } catch { return name; } });
+for (const name of linked.length > 0 ? linked : ["lobby"]) join(name);
+look(rooms.keys().next().value);
+if (matchMedia("(hover: hover)").matches) $("text").focus(); // on a phone it would raise the keyboard
+setInterval(tick, 1_000);
+setInterval(measure, 3_000);
+setInterval(announce, 5_000);

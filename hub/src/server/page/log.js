@@ -1,0 +1,116 @@
+// The conversation: what is kept of each room, and the rows of the one that is looked at.
+
+const KEPT = 300;
+
+/** A hue for a name, always the same one. */
+export function hueOf(name) {
+  let hash = 7;
+  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) % 360;
+  return hash;
+}
+
+export function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+export const authorOf = (message) => message.user_id ?? message.client_id ?? (message.type === "binary" ? "binary" : "server");
+
+export function textOf({ type, payload }) {
+  if (type === "binary") return `${payload.length} bytes`;
+  return typeof payload === "string" ? payload : JSON.stringify(payload);
+}
+
+/** What was said in a room, the oldest first, within bounds. */
+export class Transcript {
+  entries = [];
+
+  add(entry) {
+    this.entries.push(entry);
+    if (this.entries.length > KEPT) this.entries.shift();
+  }
+
+  /** Puts what a gap had left out in its place. */
+  fill(gap, messages) {
+    const at = this.entries.indexOf(gap);
+    if (at >= 0) this.entries.splice(at, 1, ...messages.map((message) => ({ kind: "message", message })));
+  }
+}
+
+/** The rows on the screen. Messages come faster than a screen is drawn, so what is new waits for the next frame. */
+export class Log {
+  #waiting = [];
+  #frame;
+
+  /** `fetch` is called with a gap whose messages are asked for. */
+  constructor({ scroller, list, welcome, newest, fetch }) {
+    Object.assign(this, { scroller, list, welcome, newest, fetch });
+    scroller.addEventListener("scroll", () => { if (this.isAtEnd) newest.hidden = true; });
+    newest.addEventListener("click", () => { this.toEnd(); scroller.focus(); });
+  }
+
+  get isAtEnd() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop - clientHeight < 40;
+  }
+
+  toEnd() {
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.newest.hidden = true;
+  }
+
+  /** Shows another room. */
+  show(transcript) {
+    this.#waiting = [];
+    this.list.replaceChildren(...transcript.entries.map((entry) => this.#row(entry)));
+    this.welcome.hidden = transcript.entries.some(({ kind }) => kind === "message");
+    this.toEnd();
+  }
+
+  add(entry) {
+    this.#waiting.push(entry);
+    if (this.#waiting.length > KEPT) this.#waiting.shift();
+    this.#frame ??= requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    this.#frame = undefined;
+    if (this.#waiting.length === 0) return;
+    const follows = this.isAtEnd;
+    this.list.append(...this.#waiting.map((entry) => this.#row(entry)));
+    this.welcome.hidden ||= this.#waiting.some(({ kind }) => kind === "message");
+    this.#waiting = [];
+    while (this.list.children.length > KEPT) this.list.firstChild.remove();
+    if (follows) this.toEnd();
+    else this.newest.hidden = false;
+  }
+
+  #row(entry) {
+    const row = element("li", entry.gap?.reason === "rate" ? "gap asked" : entry.kind);
+    const time = element("time", "", new Date(entry.message?.ts ?? entry.at ?? Date.now()).toLocaleTimeString([], { hour12: false }));
+    row.append(time, entry.kind === "message" ? this.#said(entry) : this.#noted(entry));
+    return row;
+  }
+
+  #said({ message, where }) {
+    const said = element("div");
+    const who = element("span", "who", authorOf(message));
+    who.style.setProperty("--hue", hueOf(authorOf(message)));
+    if (where) said.append(element("span", "where", message.room));
+    said.append(who, element("span", typeof message.payload === "string" ? "" : "json", textOf(message)));
+    return said;
+  }
+
+  #noted(entry) {
+    const note = element("div", "note", entry.text);
+    if (entry.kind === "gap" && entry.gap.from !== undefined) {
+      const button = element("button", "", "Fetch");
+      button.type = "button";
+      button.addEventListener("click", () => this.fetch(entry));
+      note.append(button);
+    }
+    return note;
+  }
+}

@@ -1,0 +1,280 @@
+// The page of `framecast serve`, and /framecast.js, in Chromium.
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { atEnd, chromium, eventually, network, post, serve, within } from "./harness.mjs";
+
+const LAUNCH = {
+  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  // No sandbox, because tests run as root in containers; the rest keeps the browser from calling its maker.
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+};
+let browser;
+
+/** One for all checks; each tab is of a context of its own, as if it were another person's. */
+async function tab(url, options = {}) {
+  browser ??= await chromium.launch(LAUNCH);
+  const context = await browser.newContext(options);
+  atEnd(() => context.close());
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.complaints = [];
+  page.requested = [];
+  page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()));
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.on("request", (request) => page.requested.push(request.url()));
+  await page.goto(url);
+  return page;
+}
+
+export async function closeBrowser() {
+  await browser?.close();
+}
+
+const connected = (page) => page.locator('#state[data-is="open"]').waitFor();
+const away = (page) => page.locator('#state[data-is="connecting"]').waitFor();
+const nameOf = (page) => page.locator("#you-name").innerText();
+const said = (page, text) => page.locator("#messages li.message", { hasText: text }).first().waitFor();
+const rows = (page) => page.locator("#messages li.message").allInnerTexts();
+
+async function write(page, text) {
+  await page.fill("#text", text);
+  await page.press("#text", "Enter");
+}
+
+/** Payloads of a room that the page shows, those of `POST /broadcast`. */
+const payloads = async (page) => (await page.locator("#messages li.message .json").allInnerTexts()).map(Number);
+
+export const PAGE_CHECKS = {
+  async "page-lets-two-tabs-talk-and-see-each-other"() {
+    const { http } = await serve();
+    const [ada, bob] = [await tab(http), await tab(http)];
+    await Promise.all([ada, bob].map(connected));
+    const names = await Promise.all([ada, bob].map(nameOf));
+    await ada.locator("#members li", { hasText: names[1] }).waitFor();
+    await write(bob, "hello from bob");
+    await Promise.all([ada, bob].map((page) => said(page, "hello from bob")));
+    await bob.locator("#members li", { hasText: names[0] }).or(bob.locator("#members li", { hasText: "1 other" })).waitFor();
+    await write(ada, "and from ada");
+    await bob.locator("#members li", { hasText: names[0] }).waitFor();
+    for (const page of [ada, bob]) assert.deepEqual((await rows(page)).map((row) => row.replace(/^\S+\s+/, "")), [`${names[1]}hello from bob`, `${names[0]}and from ada`]);
+    await bob.close();
+    await ada.locator("#messages li.note", { hasText: `${names[1]} left` }).waitFor();
+    await eventually(async () => (await ada.locator("#members li").count()) === 1, "one member");
+    assert.deepEqual(ada.complaints, []);
+  },
+
+  async "page-survives-a-server-that-is-killed"() {
+    const server = await serve();
+    const [ada, bob] = [await tab(server.http), await tab(server.http)];
+    await Promise.all([ada, bob].map(connected));
+    await write(ada, "before");
+    await Promise.all([ada, bob].map((page) => said(page, "before")));
+    await server.stop("SIGKILL");
+    await Promise.all([ada, bob].map(away));
+    await write(ada, "meanwhile");
+    await ada.locator("#note", { hasText: "1 message waits for the connection." }).waitFor();
+    await serve({ port: server.port });
+    await Promise.all([ada, bob].map(connected));
+    await ada.locator("#messages li.gap").waitFor();
+    await write(bob, "after");
+    await said(ada, "after");
+    await eventually(async () => (await ada.locator("#note").innerText()) === "", "an empty queue");
+    const texts = (await rows(ada)).map((row) => row.replace(/^\S+\s+\S+-\d\d/, ""));
+    assert.deepEqual(texts.sort(), ["after", "before", "meanwhile"]);
+    await eventually(async () => (await ada.locator("#members li").count()) === 2, "both members");
+  },
+
+  async "page-comes-back-to-a-server-that-drains"() {
+    const server = await serve({ args: ["--drain", "1"] });
+    const page = await tab(server.http);
+    await connected(page);
+    await server.stop("SIGTERM");
+    await away(page);
+    await serve({ port: server.port });
+    await connected(page);
+    await write(page, "still here");
+    await said(page, "still here");
+  },
+
+  /** What is published while a tab is cut off is there once it is back: each once, in order. */
+  async "page-behind-a-network-that-cuts-loses-and-doubles-nothing"() {
+    const server = await serve();
+    const net = await network(server.port);
+    const page = await tab(`${net.http}#ticks`);
+    await connected(page);
+    await eventually(async () => (await page.locator("#rooms .size").innerText()) === "1", "the room");
+    let n = 0;
+    for (let cut = 0; cut < 3; cut += 1) {
+      for (let more = 0; more < 10; more += 1) {
+        n += 1;
+        await post(`${server.http}broadcast/ticks`, n);
+        if (more === 4) net.cut();
+      }
+      await connected(page);
+      await eventually(async () => (await payloads(page)).at(-1) === n, "the newest");
+    }
+    assert.deepEqual(await payloads(page), Array.from({ length: n }, (_, at) => at + 1));
+    assert.equal(await page.locator("#messages li.gap").count(), 0);
+  },
+
+  /** The client in the browser, whose WebSocket would wait for a goodbye: a silent network is found, what was sent is sent again. */
+  async "page-client-finds-a-silent-network-and-loses-nothing"() {
+    const server = await serve();
+    const net = await network(server.port);
+    const page = await tab(`${net.http}health`);
+    await page.evaluate(async () => {
+      const { Framecast } = await import("/framecast.js");
+      const options = { heartbeat: { interval: 100, timeout: 300 }, reconnect: { base: 20, cap: 200, minUptime: 0 } };
+      const [sender, reader] = [new Framecast("/ws", options), new Framecast("/ws", options)];
+      const told = { got: [], acked: [], failed: [], closes: [], sent: 0 };
+      reader.on("close", ({ code, reason }) => told.closes.push([code, reason]));
+      await reader.subscribe("news", ({ payload }) => told.got.push(payload)).ready;
+      const timer = setInterval(() => {
+        const n = ++told.sent;
+        sender.publish("news", n).ack.then(() => told.acked.push(n), ({ code }) => told.failed.push(code));
+      }, 15);
+      Object.assign(window, { told, stop: () => clearInterval(timer) });
+    });
+    const told = () => page.evaluate(() => window.told);
+    await eventually(async () => (await told()).got.length > 10, "messages");
+    net.stall();
+    await eventually(async () => (await told()).closes.length > 0, "the heartbeat");
+    await page.evaluate(() => window.stop());
+    const end = await eventually(async () => { const now = await told(); return now.got.length >= now.sent && now.acked.length + now.failed.length === now.sent && now; }, "all messages");
+    assert.deepEqual(end.got, Array.from({ length: end.sent }, (_, at) => at + 1));
+    assert.deepEqual([end.failed, end.closes[0]], [[], [1006, "no sign of life within 300 ms"]]);
+  },
+
+  async "page-asks-for-a-token"() {
+    const folder = await mkdtemp(path.join(tmpdir(), "framecast-"));
+    atEnd(() => rm(folder, { recursive: true }));
+    await writeFile(path.join(folder, "tokens"), "ada-token ada\n");
+    const { http } = await serve({ args: ["--tokens", path.join(folder, "tokens")] });
+    const page = await tab(http);
+    await page.locator("#token").waitFor();
+    await page.fill("#token", "wrong");
+    await page.press("#token", "Enter");
+    await page.locator('#state[data-is="closed"]', { hasText: "A token is needed" }).waitFor();
+    await page.fill("#token", "ada-token");
+    await page.press("#token", "Enter");
+    await connected(page);
+    assert.equal(await nameOf(page), "ada");
+    assert.ok(page.requested.every((url) => !url.includes("token")), "a token in a URL");
+  },
+
+  async "page-keeps-its-name-and-lets-nobody-else-have-it"() {
+    const { http } = await serve();
+    const page = await tab(`${http}?name=ada`);
+    await connected(page);
+    await page.reload();
+    await connected(page);
+    await page.click("#you summary");
+    await page.click("#connection .primary");
+    await page.locator("#you:not([open])").waitFor();
+    await connected(page);
+    assert.equal(await nameOf(page), "ada");
+    const stranger = await tab(`${http}?name=ada`);
+    await stranger.locator('#state[data-is="closed"]', { hasText: "This name is somebody else's" }).waitFor();
+    await stranger.fill("#name", "bob");
+    await stranger.press("#name", "Enter");
+    await connected(stranger);
+    await page.locator("#members li", { hasText: "bob" }).waitFor();
+  },
+
+  async "page-tells-gaps-and-fetches-what-they-left-out"() {
+    const { http } = await serve();
+    const page = await tab(http);
+    await connected(page);
+    await page.fill("#room", "ticks");
+    await page.selectOption("#terms", "rate:1");
+    await page.press("#room", "Enter");
+    await eventually(async () => (await page.locator("#rooms .size").allInnerTexts()).join() === "1,1", "the room");
+    for (let n = 1; n <= 10; n += 1) await post(`${http}broadcast/ticks`, n);
+    await eventually(async () => (await payloads(page)).at(-1) === 10, "the newest");
+    const gap = page.locator("#messages li.gap", { hasText: "left out, as you asked" });
+    assert.ok((await payloads(page)).length < 10);
+    await eventually(async () => { if (await gap.count() > 0) await gap.first().getByRole("button").click(); return (await payloads(page)).length === 10; }, "what was left out");
+    assert.deepEqual(await payloads(page), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    await eventually(async () => Number(await page.locator("#lost").innerText()) > 0, "the figure");
+  },
+
+  async "page-works-by-keyboard-and-names-what-it-has"() {
+    const { http } = await serve();
+    const page = await tab(http);
+    await connected(page);
+    const session = await page.context().newCDPSession(page);
+    await page.evaluate(() => document.querySelector(".skip").focus()); // the first of them, above what has the focus at first
+    assert.ok((await page.locator(".skip").boundingBox()).y >= 0, "the skip link is not seen");
+    const seen = [];
+    for (let n = 0; n < 12; n += 1) {
+      await page.keyboard.press("Tab");
+      const { id, isVisible, outline } = await page.evaluate(() => {
+        const at = document.activeElement;
+        return { id: at.id || at.textContent.trim(), isVisible: at.checkVisibility(), outline: getComputedStyle(at).outlineStyle };
+      });
+      seen.push(id);
+      assert.ok(isVisible && outline !== "none", `the focus on ${id} is not seen`);
+    }
+    for (const wanted of ["room", "terms", "Join", "leave", "log", "text", "auto"]) assert.ok(seen.includes(wanted), `${wanted} is not reached: ${seen}`);
+    await page.focus("#room");
+    await page.keyboard.type("match:42");
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("by keyboard");
+    await page.keyboard.press("Enter");
+    await said(page, "by keyboard");
+    assert.equal(await page.locator("#talk-title").innerText(), "match:42");
+    await page.locator("#announce", { hasText: "in match:42: by keyboard" }).waitFor({ state: "attached" });
+
+    const { nodes } = await session.send("Accessibility.getFullAXTree");
+    const controls = nodes.filter(({ ignored, role }) => !ignored && ["button", "textbox", "combobox", "link", "image", "log", "DisclosureTriangle", "navigation", "region"].includes(role?.value));
+    assert.ok(controls.length >= 12, `${controls.length} controls`);
+    assert.deepEqual(controls.filter(({ name }) => !name?.value).map(({ role }) => role.value), []);
+  },
+
+  async "page-fits-each-width-and-is-read-in-light-and-dark"() {
+    const { http } = await serve();
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await tab(`${http}#lobby,a-room-with-quite-a-long-name:of-many:parts`, { colorScheme });
+      await connected(page);
+      await write(page, "x".repeat(300));
+      await said(page, "xxx");
+      for (const width of [320, 390, 768, 1280]) {
+        await page.setViewportSize({ width, height: 800 });
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `wider than ${width}`);
+      }
+      const contrasts = await page.evaluate(() => {
+        const pen = document.createElement("canvas").getContext("2d");
+        const light = (name) => {
+          pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name);
+          pen.fillRect(0, 0, 1, 1);
+          const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+        const pairs = [["--ink", "--card"], ["--ink", "--ground"], ["--soft", "--card"], ["--soft", "--ground"], ["--accent", "--card"], ["--accent", "--tint"],
+          ["--on-accent", "--accent"], ["--bad", "--bad-tint"], ["--warn", "--card"]];
+        return pairs.map(([a, b]) => [a, b, contrast(a, b)]);
+      });
+      assert.deepEqual(contrasts.filter(([, , contrast]) => contrast < 4.5), [], colorScheme);
+    }
+  },
+
+  async "page-needs-nobody-else-and-breaks-no-policy"() {
+    const { http } = await serve();
+    const page = await tab(http);
+    await connected(page);
+    await write(page, "hello");
+    await said(page, "hello");
+    await page.selectOption("#auto", "50");
+    await eventually(async () => Number(await page.locator("#rate").innerText()) >= 20, "traffic");
+    assert.deepEqual(page.requested.filter((url) => !url.startsWith(http)), []);
+    assert.deepEqual(page.complaints, []);
+    const client = await fetch(`${http}framecast.js`);
+    assert.deepEqual([client.status, client.headers.get("content-type"), client.headers.get("cache-control")], [200, "text/javascript; charset=utf-8", "no-cache"]);
+    const again = await within(fetch(`${http}framecast.js`, { headers: { "If-None-Match": client.headers.get("etag") } }), "the answer");
+    assert.equal(again.status, 304);
+  },
+};
