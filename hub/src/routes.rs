@@ -150,9 +150,9 @@ impl fmt::Display for RouteError {
 
 impl Error for RouteError {}
 
-/// What [`Server::router`](crate::Server::router) answers before it asks for a route, and the client that browsers take from it. Not
+/// What [`Server::router`](crate::Server::router) answers before it asks for a route. Not
 /// `/ws`: who connects by that one may have a room too.
-const SERVERS_OWN: [&str; 11] = [
+const SERVERS_OWN: [&str; 16] = [
     "/",
     "/health",
     "/ready",
@@ -164,6 +164,11 @@ const SERVERS_OWN: [&str; 11] = [
     "/users/*",
     "/users/*/messages",
     "/framecast.js",
+    "/page/style.css",
+    "/page/app.js",
+    "/page/log.js",
+    "/page/plot.js",
+    "/page/icon.svg",
 ];
 
 #[cfg(test)]

@@ -177,6 +177,12 @@ async fn a_path_of_the_servers_own_is_no_route() {
         "/broadcast/tea",
         "/users/ada",
         "/users/ada/messages",
+        "/framecast.js",
+        "/page/style.css",
+        "/page/app.js",
+        "/page/log.js",
+        "/page/plot.js",
+        "/page/icon.svg",
     ] {
         assert_ne!(running.http(&format!("GET {path}"), "", "").await.status, 404, "{path}");
         let refused = Hub::builder().route(path, "tea").build().map(drop);
