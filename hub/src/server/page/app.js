@@ -34,6 +34,7 @@ function connect() {
     $("you-name").textContent = userId ?? mine.clientId;
     sessionStorage.setItem(`resume ${mine.clientId}`, mine.resume ?? "");
     $("you").open = false;
+    for (const room of rooms.values()) forget(room);
     state("open", "Connected");
     measure();
   });
@@ -93,8 +94,9 @@ async function measure() {
 
 function join(name, terms = {}) {
   if (!rooms.has(name)) {
-    const room = { name, terms, transcript: new Transcript(), unread: 0, names: new Set(), users: [], isPattern: /(^|:)[*>](:|$)/.test(name) };
+    const room = { name, terms, transcript: new Transcript(), unread: 0, isPattern: /(^|:)[*>](:|$)/.test(name) };
     rooms.set(name, room);
+    forget(room);
     const item = element("li");
     room.button = element("button");
     room.button.type = "button";
@@ -107,11 +109,27 @@ function join(name, terms = {}) {
 }
 
 function subscribe(room) {
-  room.subscription = hub.subscribe(room.name, {
-    subscribed: () => whoIsThere(room),
-    join: ({ client_id: id, user_id: user }) => { room.names.add(user ?? id); note(room, `${user ?? id} came`); whoIsThere(room); },
-    leave: ({ client_id: id, user_id: user }) => { room.names.delete(user ?? id); note(room, `${user ?? id} left`); whoIsThere(room); },
+  const mine = hub;
+  const changed = (what) => ({ client_id: id, user_id: user }) => {
+    if (mine !== hub) return;
+    // Who has a user id is named by the hub's answer.
+    if (user === null) room.names[what === "came" ? "add" : "delete"](id);
+    note(room, `${user ?? id} ${what}`);
+    whoIsThere(room);
+  };
+  room.subscription = mine.subscribe(room.name, {
+    subscribed: () => { if (mine === hub) { forget(room); room.isIn = true; whoIsThere(room); } },
+    join: changed("came"),
+    leave: changed("left"),
   }, room.terms);
+}
+
+/**
+ * Forgets who is there: what was known before a cut holds no more. From then on people are named who are told to come, until
+ * they leave, and by the hub's answer; `users` is undefined while there is none.
+ */
+function forget(room) {
+  Object.assign(room, { isIn: false, names: new Set(), users: undefined });
 }
 
 function leave(name) {
@@ -134,18 +152,20 @@ function look(name) {
   $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${name}`;
   // Links keep the rooms, as they are shown.
   history.replaceState(null, "", `#${[...rooms.keys()].map(encodeURIComponent).join(",")}`);
-  show();
+  whoIsThere(room);
 }
 
 /** Asks who is there, once for what happens together. */
 function whoIsThere(room) {
-  if (room.isPattern || room.asking) return show();
+  show();
+  if (room.isPattern || room.asking || room.name !== current) return;
   room.asking = setTimeout(async () => {
     room.asking = undefined;
-    room.users = await hub.presence(room.name).catch(() => room.users);
+    const { names } = room;
+    const users = await hub.presence(room.name).catch(() => undefined); // too many to tell, or cut off
+    if (names === room.names) room.users = users; // else it is of an earlier subscription
     show();
   }, 60);
-  show();
 }
 
 function show() {
@@ -166,18 +186,23 @@ function show() {
   $("curl").textContent = `curl ${admin}-d '"hello"' ${new URL(`../broadcast/${encodeURIComponent(current)}`, import.meta.url)}`;
   const terms = room.terms.maxRate ? `, ${room.terms.maxRate} messages a second at most` : room.terms.policy ? ", the newest" : "";
   $("talk-sub").textContent = room.isPattern ? `each room that fits${terms}` : members === null ? "" : `${plural(members, "member")}${terms}`;
-  $("count").textContent = room.isPattern || members === null ? "" : members;
+  $("count").textContent = room.isPattern || !room.isIn || members === null ? "" : members;
   showMembers(room);
 }
 
+const NAMED_MAX = 50;
+
 function showMembers(room) {
   const me = hub.userId ?? hub.clientId;
-  const counted = new Map(room.users.filter(({ user_id: id }) => id !== null).map(({ user_id: id, connections }) => [id, connections]));
-  let others = room.users.find(({ user_id: id }) => id === null)?.connections ?? 0;
-  // The hub counts who has no user id; their names are those that we have seen come, or heard.
-  const named = [me, ...room.names].filter((name, at, all) => name !== undefined && all.indexOf(name) === at && !counted.has(name)).slice(0, others);
-  others -= named.length;
-  const names = [...counted.keys(), ...named].sort((a, b) => (b === me) - (a === me) || a.localeCompare(b)).slice(0, 50);
+  const { members } = room.subscription;
+  const isThere = room.isIn && !room.isPattern && hub.readyState === Framecast.OPEN;
+  const counted = new Map((isThere && room.users || []).filter(({ user_id: id }) => id !== null).map(({ user_id: id, connections }) => [id, connections]));
+  // The hub only counts who has no user id. Those who were here before us have no name, nor has anybody who only writes.
+  const named = isThere ? [...new Set([...room.names, ...(hub.userId === null ? [hub.clientId] : [])])] : [];
+  const anonymous = room.users ? room.users.find(({ user_id: id }) => id === null)?.connections ?? 0 : members ?? 0;
+  const all = [...counted.keys(), ...named].sort((a, b) => (b === me) - (a === me) || a.localeCompare(b));
+  const names = all.slice(0, NAMED_MAX);
+  const others = isThere ? Math.max(0, anonymous - named.length) : 0;
   const items = names.map((name) => {
     const item = element("li");
     const face = element("span", "face", name.replaceAll(/[^\p{L}\p{N}]/gu, "").slice(0, 2).toUpperCase() || "?");
@@ -188,13 +213,15 @@ function showMembers(room) {
     if (about) item.append(element("small", "", about));
     return item;
   });
-  if (others > 0) {
+  const more = (count, text) => {
     const item = element("li");
-    const face = element("span", "face others", `+${others > 99 ? 99 : others}`);
+    const face = element("span", "face others", `+${count > 99 ? 99 : count}`);
     face.setAttribute("aria-hidden", "true");
-    item.append(face, element("small", "", plural(others, "other without a name", "others without a name")));
-    items.push(item);
-  }
+    item.append(face, element("small", "", text));
+    if (count > 0) items.push(item);
+  };
+  more(all.length - names.length, `${all.length - names.length} more by name`);
+  more(others, plural(others, "other without a name", "others without a name"));
   if (room.isPattern) items.push(element("li", "", "Who reads by a pattern is nobody's member."));
   $("members").replaceChildren(...items);
 }
@@ -214,7 +241,6 @@ function received(message) {
     if (!isOf(message, room)) continue;
     const entry = { kind: "message", message, where: room.isPattern };
     room.transcript.add(entry);
-    if (message.user_id === null && message.client_id && room.names.size < 100) room.names.add(message.client_id);
     if (room.name === current) log.add(entry);
     else room.unread += 1;
   }
@@ -238,6 +264,10 @@ function lost(gap) {
   missed += count ?? 1;
   lostInAll += count ?? 1;
   const room = rooms.get(gap.room);
+  if (room && gap.presence) {
+    room.names.clear(); // somebody may have left
+    whoIsThere(room);
+  }
   if (!room || gap.presence) return;
   const what = count === undefined ? "Nobody knows how many messages:" : plural(count, "message");
   add(room, { kind: "gap", gap, at: Date.now(), text: `${what} ${why[gap.reason] ?? gap.reason}` });
