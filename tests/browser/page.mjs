@@ -235,6 +235,27 @@ export const PAGE_CHECKS = {
     await eventually(async () => Number(await page.locator("#lost").innerText()) > 0, "the figure");
   },
 
+  async "page-joins-some-rooms-of-a-long-link-and-keeps-no-room-that-is-none"() {
+    const { http } = await serve();
+    const page = await tab(`${http}#${Array.from({ length: 500 }, (_, at) => `r${at}`).join(",")}`);
+    await connected(page);
+    await page.locator("#messages li.note", { hasText: "The link names 500 rooms. The first 50 of them are joined." }).waitFor();
+    await eventually(async () => (await page.locator("#rooms .size").allInnerTexts()).join("") === "1".repeat(50), "the rooms");
+    await page.fill("#room", "a:>:b");
+    await page.press("#room", "Enter");
+    await page.locator("#messages li.note", { hasText: "Not joined: a:>:b" }).waitFor();
+    assert.equal(await page.locator("#rooms button").count(), 50);
+    assert.ok(!page.url().includes("%3E"), page.url());
+    await page.fill("#room", "r7");
+    await page.press("#room", "Enter");
+    await page.locator("#note", { hasText: "You are in r7 already." }).waitFor();
+    await write(page, "  ");
+    await write(page, "to r7");
+    await said(page, "to r7");
+    assert.equal((await rows(page)).length, 1);
+    assert.equal(await page.locator('#state[data-is="open"]').count(), 1);
+  },
+
   async "page-works-by-keyboard-and-names-what-it-has"() {
     const { http } = await serve();
     const page = await tab(http);

@@ -13,6 +13,9 @@ $("token").value = asked.get("token") ?? "";
 $("name").value = asked.get("name")
   ?? `${any(["brave", "calm", "clever", "kind", "lucky", "merry", "quick", "quiet", "sunny", "wise"])}-${any(["badger", "crane", "falcon", "fox", "hare", "heron", "lynx", "otter", "owl", "wren"])}-${10 + Math.floor(Math.random() * 90)}`;
 
+/** Rooms of a link that are joined; more at once would be more than a hub takes of one connection. */
+const LINKED_MAX = 50;
+
 /** What is known of each room that was joined, by its name. */
 const rooms = new Map();
 let current;
@@ -49,7 +52,10 @@ function connect() {
       $("you").open = true;
       state("connecting", "A token is needed");
     }
-    if (room !== undefined && rooms.has(room)) note(rooms.get(room), message);
+    if (code === "bad_request" && rooms.get(room)?.isIn === false || code === "too_many_rooms" && rooms.size > 1) {
+      if (rooms.has(room)) drop(room);
+      note(rooms.get(current), `Not joined: ${room} (${message})`);
+    } else if (room !== undefined && rooms.has(room)) note(rooms.get(room), message);
     else if (code !== "connection") $("note").textContent = message;
   });
   when("message", received);
@@ -66,6 +72,7 @@ const secretOf = (clientId) => sessionStorage.getItem(`resume ${clientId}`) || u
 const reasons = {
   1000: () => "Disconnected",
   1006: (reason) => reason || "Disconnected",
+  1008: (reason) => (reason.startsWith("rate") ? "Too much at once: the hub has hung up" : `The hub has hung up: ${reason}`),
   4001: (reason) => `A token is needed: ${reason}`,
   4003: (reason) => (reason === "client_id is somebody else's" ? "This name is somebody else's" : `Not allowed: ${reason}`),
   4009: () => "Connected in another tab by this name",
@@ -93,19 +100,18 @@ async function measure() {
 // Rooms
 
 function join(name, terms = {}) {
-  if (!rooms.has(name)) {
-    const room = { name, terms, transcript: new Transcript(), unread: 0, isPattern: /(^|:)[*>](:|$)/.test(name) };
-    rooms.set(name, room);
-    forget(room);
-    const item = element("li");
-    room.button = element("button");
-    room.button.type = "button";
-    room.button.addEventListener("click", () => look(name));
-    item.append(room.button);
-    $("rooms").append(item);
-    subscribe(room);
-  }
-  look(name);
+  if (rooms.has(name)) return false;
+  const room = { name, terms, transcript: new Transcript(), unread: 0, isPattern: /(^|:)[*>](:|$)/.test(name) };
+  rooms.set(name, room);
+  forget(room);
+  const item = element("li");
+  room.button = element("button");
+  room.button.type = "button";
+  room.button.addEventListener("click", () => look(name));
+  item.append(room.button);
+  $("rooms").append(item);
+  subscribe(room);
+  return true;
 }
 
 function subscribe(room) {
@@ -133,13 +139,20 @@ function forget(room) {
 }
 
 function leave(name) {
+  drop(name);
+  rooms.get(current).button.focus();
+}
+
+/** Takes a room from the list; there is always one to look at. */
+function drop(name) {
   const room = rooms.get(name);
+  const isHeld = room.button.contains(document.activeElement);
   room.subscription.unsubscribe();
   room.button.parentElement.remove();
   rooms.delete(name);
   if (rooms.size === 0) join("lobby");
-  else look([...rooms.keys()].at(-1));
-  rooms.get(current).button.focus();
+  look([current, room.from].find((other) => rooms.has(other)) ?? [...rooms.keys()].at(-1));
+  if (isHeld) rooms.get(current).button.focus();
 }
 
 function look(name) {
@@ -150,9 +163,15 @@ function look(name) {
   $("talk-title").textContent = name;
   $("text").disabled = room.isPattern;
   $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${name}`;
-  // Links keep the rooms, as they are shown.
-  history.replaceState(null, "", `#${[...rooms.keys()].map(encodeURIComponent).join(",")}`);
   whoIsThere(room);
+  remember();
+}
+
+/** Links keep the rooms, as they are shown. Browsers allow some of these calls in a while, so none is made in vain. */
+function remember() {
+  const link = new URL(location);
+  link.hash = [...rooms.keys()].map(encodeURIComponent).join(",");
+  if (link.href !== location.href) history.replaceState(null, "", link);
 }
 
 /** Asks who is there, once for what happens together. */
@@ -380,15 +399,21 @@ $("disconnect").addEventListener("click", () => hub.close());
 $("join").addEventListener("submit", (event) => {
   event.preventDefault();
   const [kind, value] = $("terms").value.split(":");
-  join($("room").value.trim(), kind === "rate" ? { maxRate: Number(value) } : kind === "policy" ? { policy: value } : {});
+  const name = $("room").value.trim();
+  if (name === "") return $("room").reportValidity();
+  const from = current;
+  const isNew = join(name, kind === "rate" ? { maxRate: Number(value) } : kind === "policy" ? { policy: value } : {});
+  rooms.get(name).from ??= from;
+  look(name);
+  $("note").textContent = isNew ? "" : `You are in ${name} already. What reaches you of it changes if you leave it first.`;
   $("room").value = $("terms").value = "";
-  $("text").focus();
+  $(rooms.get(name).isPattern ? "log" : "text").focus();
 });
 $("leave").addEventListener("click", () => leave(current));
 $("compose").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value;
-  if (text === "" || rooms.get(current).isPattern) return;
+  if (text.trim() === "" || rooms.get(current).isPattern) return;
   log.toEnd();
   if (send(text) !== "rejected") $("text").value = "";
 });
@@ -417,8 +442,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 $("you-name").textContent = $("name").value;
 connect();
 const linked = location.hash.slice(1).split(",").filter(Boolean).map((name) => { try { return decodeURIComponent(name); } catch { return name; } });
-for (const name of linked.length > 0 ? linked : ["lobby"]) join(name);
+const linkedOnce = [...new Set(linked)];
+for (const name of linkedOnce.length > 0 ? linkedOnce.slice(0, LINKED_MAX) : ["lobby"]) join(name);
 look(rooms.keys().next().value);
+if (linkedOnce.length > LINKED_MAX) note(rooms.get(current), `The link names ${linkedOnce.length} rooms. The first ${LINKED_MAX} of them are joined.`);
 if (matchMedia("(hover: hover)").matches) $("text").focus(); // on a phone it would raise the keyboard
 setInterval(tick, 1_000);
 setInterval(measure, 3_000);
