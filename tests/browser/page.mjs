@@ -235,6 +235,30 @@ export const PAGE_CHECKS = {
     await eventually(async () => Number(await page.locator("#lost").innerText()) > 0, "the figure");
   },
 
+  async "page-shows-what-was-said-before"() {
+    const { http } = await serve();
+    for (let n = 1; n <= 60; n += 1) await post(`${http}broadcast/ticks`, n);
+    const page = await tab(`${http}?name=ada#ticks`);
+    await page.locator("#messages .mark", { hasText: "You came in here." }).waitFor();
+    const last = Array.from({ length: 50 }, (_, at) => at + 11);
+    assert.deepEqual(await payloads(page), last);
+    assert.equal(await page.locator("#messages .earlier").count(), 50);
+    assert.ok(await page.locator("#welcome").isHidden());
+    await post(`${http}broadcast/ticks`, 61);
+    await eventually(async () => (await payloads(page)).at(-1) === 61, "the newest");
+    assert.deepEqual(await payloads(page), [...last, 61]);
+    await page.reload();
+    await page.locator("#messages .mark").waitFor();
+    assert.deepEqual(await payloads(page), [...last.slice(1), 61]);
+    await page.click("#you summary"); // by another name: nothing twice, nothing missed
+    await page.fill("#name", "ada2");
+    await page.press("#name", "Enter");
+    await eventually(async () => (await nameOf(page)) === "ada2", "the name");
+    await post(`${http}broadcast/ticks`, 62);
+    await eventually(async () => (await payloads(page)).at(-1) === 62, "the newest");
+    assert.deepEqual(await payloads(page), [...last.slice(1), 61, 62]);
+  },
+
   async "page-joins-some-rooms-of-a-long-link-and-keeps-no-room-that-is-none"() {
     const { http } = await serve();
     const page = await tab(`${http}#${Array.from({ length: 500 }, (_, at) => `r${at}`).join(",")}`);

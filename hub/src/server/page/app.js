@@ -16,6 +16,9 @@ $("name").value = asked.get("name")
 /** Rooms of a link that are joined; more at once would be more than a hub takes of one connection. */
 const LINKED_MAX = 50;
 
+/** Messages that are shown of those from before one came. */
+const EARLIER = 50;
+
 /** What is known of each room that was joined, by its name. */
 const rooms = new Map();
 let current;
@@ -124,10 +127,32 @@ function subscribe(room) {
     whoIsThere(room);
   };
   room.subscription = mine.subscribe(room.name, {
-    subscribed: () => { if (mine === hub) { forget(room); room.isIn = true; whoIsThere(room); } },
+    subscribed: ({ epoch, offset }) => {
+      if (mine !== hub) return;
+      forget(room);
+      room.isIn = true;
+      room.cameAt ??= { epoch, offset };
+      if (room.name === current) catchUp(room);
+      whoIsThere(room);
+    },
     join: changed("came"),
     leave: changed("left"),
-  }, room.terms);
+  }, { ...room.terms, since: room.subscription?.position ?? undefined }); // by another name one misses nothing either
+}
+
+/** Shows what was said before one came: asked for once, when the room is looked at. */
+async function catchUp(room) {
+  if (room.isPattern || !room.isIn || room.caughtUp) return;
+  room.caughtUp = true;
+  const { cameAt } = room;
+  const since = room.subscription.position.offset - cameAt.offset;
+  const { epoch, messages } = await hub.history(room.name, { limit: EARLIER + Math.max(0, since) }).catch(({ code }) => {
+    room.caughtUp = code === "forbidden"; // else again with the next connection
+    return { messages: [] };
+  });
+  if (epoch !== cameAt.epoch) return; // of another server's life
+  room.transcript.before(messages.filter(({ offset }) => offset <= cameAt.offset));
+  if (room.name === current) log.show(room.transcript);
 }
 
 /**
@@ -163,6 +188,7 @@ function look(name) {
   $("talk-title").textContent = name;
   $("text").disabled = room.isPattern;
   $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${name}`;
+  catchUp(room);
   whoIsThere(room);
   remember();
 }

@@ -32,6 +32,14 @@ export class Transcript {
     if (this.entries.length > KEPT) this.entries.shift();
   }
 
+  /** Puts what was said before one came in front. */
+  before(messages) {
+    if (messages.length === 0) return;
+    const mark = { kind: "note", isMark: true, text: "You came in here. Above is what was said earlier.", at: Date.now() };
+    this.entries.unshift(...messages.map((message) => ({ kind: "message", isEarlier: true, message })), mark);
+    this.entries.splice(0, this.entries.length - KEPT);
+  }
+
   /** Puts what a gap had left out in its place. */
   fill(gap, messages) {
     const at = this.entries.indexOf(gap);
@@ -89,7 +97,11 @@ export class Log {
 
   #row(entry) {
     const row = element("li", entry.gap?.reason === "rate" ? "gap asked" : entry.kind);
-    const time = element("time", "", new Date(entry.message?.ts ?? entry.at ?? Date.now()).toLocaleTimeString([], { hour12: false }));
+    row.classList.toggle("earlier", entry.isEarlier === true);
+    row.classList.toggle("mark", entry.isMark === true);
+    const date = new Date(entry.message?.ts ?? entry.at ?? Date.now());
+    const time = element("time", "", date.toLocaleTimeString([], { hour12: false }));
+    time.title = date.toLocaleString();
     row.append(time, entry.kind === "message" ? this.#said(entry) : this.#noted(entry));
     return row;
   }
