@@ -259,6 +259,30 @@ export const PAGE_CHECKS = {
     assert.deepEqual(await payloads(page), [...last.slice(1), 61, 62]);
   },
 
+  async "page-shows-names-as-they-are-and-long-messages-in-part"() {
+    const { http, ws } = await serve();
+    const page = await tab(`${http}?name=ada`);
+    await connected(page);
+    for (const [name, look] of [["\u202eada", "\\u{202e}ada"], ["\u200b\u00ad", "\\u{200b}\\u{ad}"], ["a\u200dda", "a\\u{200d}da"],
+      ["نامه\u200cای", "نامه\u200cای"], ["👩\u200d🚀", "👩\u200d🚀"], ["<b>", "<b>"]]) {
+      const other = new WebSocket(`${ws}/${encodeURIComponent(name)}`);
+      atEnd(() => other.close());
+      await once(other, "open");
+      for (const sent of [{ type: "subscribe", id: 1, room: "lobby" }, { type: "message", id: 2, room: "lobby", payload: `by ${look}` }]) other.send(JSON.stringify(sent));
+      await said(page, `by ${look}`);
+      assert.equal(await page.locator("#messages .who").last().textContent(), look);
+      await eventually(async () => (await page.locator("#members .name").allTextContents()).includes(look), `the member ${look}`);
+      assert.ok((await page.locator("#messages li.note").allTextContents()).some((text) => text.endsWith(`${look} came`)), look);
+    }
+    for (const payload of ["x".repeat(50_000), "\u202egnp.exe"]) await post(`${http}broadcast/lobby`, payload);
+    const all = page.getByRole("button", { name: "Show all 50,000 characters" });
+    await all.waitFor();
+    assert.equal((await page.locator("#messages .text", { hasText: "xxx" }).textContent()).length, 2_001);
+    await all.click();
+    assert.equal((await page.locator("#messages .text", { hasText: "xxx" }).textContent()).length, 50_000);
+    assert.equal(await page.locator("#messages .text").last().evaluate((text) => getComputedStyle(text).unicodeBidi), "isolate");
+  },
+
   async "page-joins-some-rooms-of-a-long-link-and-keeps-no-room-that-is-none"() {
     const { http } = await serve();
     const page = await tab(`${http}#${Array.from({ length: 500 }, (_, at) => `r${at}`).join(",")}`);

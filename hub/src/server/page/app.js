@@ -1,7 +1,7 @@
 // The page of a framecast hub. It uses nothing but /framecast.js, and is read as an example of it.
 
 import { Framecast } from "../framecast.js";
-import { Log, Transcript, authorOf, element, hueOf, textOf } from "./log.js";
+import { Log, Transcript, authorOf, element, hueOf, shown, textOf } from "./log.js";
 import { Minute, draw, secondAt, short } from "./plot.js";
 
 const $ = (id) => document.getElementById(id);
@@ -37,7 +37,7 @@ function connect() {
   hub = mine;
   const when = (type, listener) => mine.on(type, (event) => { if (mine === hub) listener(event); });
   when("open", ({ userId }) => {
-    $("you-name").textContent = userId ?? mine.clientId;
+    $("you-name").textContent = shown(userId ?? mine.clientId);
     sessionStorage.setItem(`resume ${mine.clientId}`, mine.resume ?? "");
     $("you").open = false;
     for (const room of rooms.values()) forget(room);
@@ -57,7 +57,7 @@ function connect() {
     }
     if (code === "bad_request" && rooms.get(room)?.isIn === false || code === "too_many_rooms" && rooms.size > 1) {
       if (rooms.has(room)) drop(room);
-      note(rooms.get(current), `Not joined: ${room} (${message})`);
+      note(rooms.get(current), `Not joined: ${shown(room)} (${message})`);
     } else if (room !== undefined && rooms.has(room)) note(rooms.get(room), message);
     else if (code !== "connection") $("note").textContent = message;
   });
@@ -123,7 +123,7 @@ function subscribe(room) {
     if (mine !== hub) return;
     // Who has a user id is named by the hub's answer.
     if (user === null) room.names[what === "came" ? "add" : "delete"](id);
-    note(room, `${user ?? id} ${what}`);
+    note(room, `${shown(user ?? id)} ${what}`);
     whoIsThere(room);
   };
   room.subscription = mine.subscribe(room.name, {
@@ -185,9 +185,9 @@ function look(name) {
   const room = rooms.get(name);
   room.unread = 0;
   log.show(room.transcript);
-  $("talk-title").textContent = name;
+  $("talk-title").textContent = shown(name);
   $("text").disabled = room.isPattern;
-  $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${name}`;
+  $("text").placeholder = room.isPattern ? "A pattern of rooms: read here, write in one of them" : `Write to ${shown(name)}`;
   catchUp(room);
   whoIsThere(room);
   remember();
@@ -216,12 +216,12 @@ function whoIsThere(room) {
 function show() {
   for (const room of rooms.values()) {
     const { button, name, unread, subscription } = room;
-    const parts = [element("span", "name", name)];
+    const parts = [element("span", "name", shown(name))];
     if (unread > 0) parts.push(element("span", "new", unread > 99 ? "99+" : unread));
     const size = element("span", "size", room.isPattern ? "" : subscription.members ?? "");
     if (size.textContent) size.title = "members";
     button.replaceChildren(...parts, size);
-    const about = [name, unread > 0 && plural(unread, "new message"), size.textContent && plural(subscription.members, "member")];
+    const about = [shown(name), unread > 0 && plural(unread, "new message"), size.textContent && plural(subscription.members, "member")];
     button.setAttribute("aria-label", about.filter(Boolean).join(", "));
     button.setAttribute("aria-current", String(name === current));
   }
@@ -253,7 +253,7 @@ function showMembers(room) {
     const face = element("span", "face", name.replaceAll(/[^\p{L}\p{N}]/gu, "").slice(0, 2).toUpperCase() || "?");
     face.style.setProperty("--hue", hueOf(name));
     face.setAttribute("aria-hidden", "true");
-    item.append(face, element("span", "", name));
+    item.append(face, element("span", "name", shown(name)));
     const about = [name === me && "you", counted.get(name) > 1 && `${counted.get(name)} connections`].filter(Boolean).join(", ");
     if (about) item.append(element("small", "", about));
     return item;
@@ -411,7 +411,8 @@ function paint() {
 function announce() {
   if (unheard.count > 0) {
     const { count, last } = unheard;
-    $("announce").textContent = count === 1 ? `${authorOf(last)} in ${last.room}: ${textOf(last).slice(0, 120)}` : `${count} new messages, the last by ${authorOf(last)} in ${last.room}: ${textOf(last).slice(0, 120)}`;
+    const said = `${authorOf(last)} in ${shown(last.room)}: ${textOf(last).slice(0, 120)}`;
+    $("announce").textContent = count === 1 ? said : `${count} new messages, the last by ${said}`;
   }
   const [messages, all, gaps, drops] = ["messages", "copies", "gaps", "drops"].map((name) => Math.round(minute.mean(name, 10) * 10));
   $("plot").setAttribute("aria-label", `The last ten seconds: ${plural(messages, "message")}, ${all} copies to members, ${gaps} lost in gaps, ${drops} dropped by the hub`);
@@ -431,7 +432,7 @@ $("join").addEventListener("submit", (event) => {
   const isNew = join(name, kind === "rate" ? { maxRate: Number(value) } : kind === "policy" ? { policy: value } : {});
   rooms.get(name).from ??= from;
   look(name);
-  $("note").textContent = isNew ? "" : `You are in ${name} already. What reaches you of it changes if you leave it first.`;
+  $("note").textContent = isNew ? "" : `You are in ${shown(name)} already. What reaches you of it changes if you leave it first.`;
   $("room").value = $("terms").value = "";
   $(rooms.get(name).isPattern ? "log" : "text").focus();
 });
@@ -465,7 +466,7 @@ addEventListener("pointerdown", ({ target }) => { if ($("you").open && !$("you")
 new ResizeObserver(() => paint()).observe($("plot"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 
-$("you-name").textContent = $("name").value;
+$("you-name").textContent = shown($("name").value);
 connect();
 const linked = location.hash.slice(1).split(",").filter(Boolean).map((name) => { try { return decodeURIComponent(name); } catch { return name; } });
 const linkedOnce = [...new Set(linked)];

@@ -1,6 +1,8 @@
 // The conversation: what is kept of each room, and the rows of the one that is looked at.
 
 const KEPT = 300;
+/** Characters of a message that are shown at first. */
+const SHOWN_MAX = 2_000;
 
 /** A hue for a name, always the same one. */
 export function hueOf(name) {
@@ -16,7 +18,17 @@ export function element(tag, className, text) {
   return made;
 }
 
-export const authorOf = (message) => message.user_id ?? message.client_id ?? (message.type === "binary" ? "binary" : "server");
+const NOTHING_TO_SEE = /^[\p{C}\p{Z}\p{M}\u115f\u1160\u2800\u3164\uffa0]*$/u;
+// All that has no look of its own, or turns the order of what follows, but the joiners of emoji and of scripts that need them.
+const UNSEEN = /(?<=^|[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{N}\p{P}\p{Z}])[\u200c\u200d]|(?![\u200c\u200d])[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+
+/** A name as it is shown: nobody looks like somebody else, or like nobody, by characters that are not seen. */
+export function shown(name) {
+  const escaped = (text) => [...text].map((character) => `\\u{${character.codePointAt(0).toString(16)}}`).join("");
+  return NOTHING_TO_SEE.test(name) ? escaped(name) : name.replaceAll(UNSEEN, escaped);
+}
+
+export const authorOf = (message) => shown(message.user_id ?? message.client_id ?? (message.type === "binary" ? "binary" : "server"));
 
 export function textOf({ type, payload }) {
   if (type === "binary") return `${payload.length} bytes`;
@@ -110,13 +122,24 @@ export class Log {
     const said = element("div");
     const who = element("span", "who", authorOf(message));
     who.style.setProperty("--hue", hueOf(authorOf(message)));
-    if (where) said.append(element("span", "where", message.room));
-    said.append(who, element("span", typeof message.payload === "string" ? "" : "json", textOf(message)));
+    if (where) said.append(element("span", "where", shown(message.room)));
+    said.append(who, ...this.#text(textOf(message), typeof message.payload === "string" ? "text" : "text json"));
     return said;
   }
 
+  /** What somebody wrote; of very much the beginning, until the rest is asked for. */
+  #text(text, className) {
+    if (text.length <= SHOWN_MAX) return [element("bdi", className, text)];
+    const part = element("bdi", className, `${text.slice(0, SHOWN_MAX).replace(/[\ud800-\udbff]$/, "")}…`);
+    const button = element("button", "", `Show all ${text.length.toLocaleString("en")} characters`);
+    button.type = "button";
+    button.addEventListener("click", () => { part.textContent = text; button.remove(); this.scroller.focus({ preventScroll: true }); });
+    return [part, button];
+  }
+
   #noted(entry) {
-    const note = element("div", "note", entry.text);
+    const note = element("div", "note");
+    note.append(...this.#text(entry.text, "text"));
     if (entry.kind === "gap" && entry.gap.from !== undefined) {
       const button = element("button", "", "Fetch");
       button.type = "button";
