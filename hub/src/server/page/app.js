@@ -10,7 +10,9 @@ const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one :
 
 const asked = new URLSearchParams(location.search);
 $("token").value = asked.get("token") ?? "";
-$("name").value = asked.get("name")
+// A reload keeps the name. Another tab may have been given a copy of what this one remembers: it takes a name of its own.
+const isReload = ["reload", "back_forward"].includes(performance.getEntriesByType("navigation")[0]?.type);
+$("name").value = asked.get("name") ?? (isReload ? sessionStorage.getItem("name") : null)
   ?? `${any(["brave", "calm", "clever", "kind", "lucky", "merry", "quick", "quiet", "sunny", "wise"])}-${any(["badger", "crane", "falcon", "fox", "hare", "heron", "lynx", "otter", "owl", "wren"])}-${10 + Math.floor(Math.random() * 90)}`;
 
 /** Rooms of a link that are joined; more at once would be more than a hub takes of one connection. */
@@ -32,14 +34,18 @@ const log = new Log({ scroller: $("log"), list: $("messages"), welcome: $("welco
 function connect() {
   hub?.close();
   const clientId = $("name").value.trim() || undefined;
+  sessionStorage.setItem("name", clientId ?? "");
   const token = $("token").value;
   const mine = new Framecast(new URL("../ws", import.meta.url), { clientId, resume: secretOf(clientId), token: token || undefined });
   hub = mine;
+  let isFirst = true;
   const when = (type, listener) => mine.on(type, (event) => { if (mine === hub) listener(event); });
   when("open", ({ userId }) => {
     $("you-name").textContent = shown(userId ?? mine.clientId);
     sessionStorage.setItem(`resume ${mine.clientId}`, mine.resume ?? "");
-    $("you").open = false;
+    $("note").textContent = "";
+    if (isFirst) leavePanel();
+    isFirst = false;
     for (const room of rooms.values()) forget(room);
     state("open", "Connected");
     measure();
@@ -48,12 +54,14 @@ function connect() {
     $("latency").textContent = "–";
     if (final) state("closed", reasons[code]?.(reason) ?? "Disconnected");
     if (final && code !== 1000) $("you").open = true;
+    if (final && code === 4001) ask($("token"));
+    if (final && isTaken(code, reason)) ask($("name"));
   });
   when("reconnecting", ({ delay }) => state("connecting", "Connecting again", performance.now() + delay));
   when("error", ({ code, message, room }) => {
     if (code === "unauthorized") {
-      $("you").open = true;
-      state("connecting", "A token is needed");
+      ask($("token"));
+      return state("connecting", "A token is needed");
     }
     if (code === "bad_request" && rooms.get(room)?.isIn === false || code === "too_many_rooms" && rooms.size > 1) {
       if (rooms.has(room)) drop(room);
@@ -72,12 +80,31 @@ function connect() {
 /** Who comes back by a name of this tab's, after a reload as well, has to show that it is the same. */
 const secretOf = (clientId) => sessionStorage.getItem(`resume ${clientId}`) || undefined;
 
+const isTaken = (code, reason) => code === 4003 && reason === "client_id is somebody else's";
+
+/** Opens the panel at the field that something is missing in. */
+function ask(field) {
+  $("you").open = true;
+  field.focus();
+  field.select();
+}
+
+/** Closes the panel; who was in it goes on writing, or, where that would raise a keyboard on the screen, could. */
+function leavePanel() {
+  const isIn = $("you").contains(document.activeElement);
+  $("you").open = false;
+  if (isIn) (hasKeyboard ? writing() : $("you").querySelector("summary")).focus();
+}
+
+const hasKeyboard = matchMedia("(hover: hover)").matches;
+const writing = () => $(rooms.get(current)?.isPattern ? "log" : "text");
+
 const reasons = {
   1000: () => "Disconnected",
   1006: (reason) => reason || "Disconnected",
   1008: (reason) => (reason.startsWith("rate") ? "Too much at once: the hub has hung up" : `The hub has hung up: ${reason}`),
   4001: (reason) => `A token is needed: ${reason}`,
-  4003: (reason) => (reason === "client_id is somebody else's" ? "This name is somebody else's" : `Not allowed: ${reason}`),
+  4003: (reason) => (isTaken(4003, reason) ? "This name is somebody else's" : `Not allowed: ${reason}`),
   4009: () => "Connected in another tab by this name",
 };
 
@@ -193,9 +220,11 @@ function look(name) {
   remember();
 }
 
-/** Links keep the rooms, as they are shown. Browsers allow some of these calls in a while, so none is made in vain. */
+/** Links keep the rooms, and the name if they had one. Browsers allow some of these calls in a while, so none is made in vain. */
 function remember() {
   const link = new URL(location);
+  const name = sessionStorage.getItem("name");
+  if (link.searchParams.has("name") && link.searchParams.get("name") !== name) link.searchParams.set("name", name);
   link.hash = [...rooms.keys()].map(encodeURIComponent).join(",");
   if (link.href !== location.href) history.replaceState(null, "", link);
 }
@@ -302,34 +331,40 @@ function isOf({ room: name }, room) {
 }
 
 const why = { rate: "left out, as you asked", slow: "lost: this page read too slowly", broker: "lost between servers", unrecovered: "missed while you were away" };
-let lostInAll = 0;
+const lostInAll = { asked: 0, other: 0 };
 
 function lost(gap) {
-  const count = gap.from === undefined ? undefined : gap.to - gap.from + 1;
-  missed += count ?? 1;
-  lostInAll += count ?? 1;
   const room = rooms.get(gap.room);
-  if (room && gap.presence) {
-    room.names.clear(); // somebody may have left
-    whoIsThere(room);
+  if (gap.presence) {
+    room?.names.clear(); // somebody may have left
+    return room && whoIsThere(room);
   }
-  if (!room || gap.presence) return;
+  const count = gap.from === undefined ? undefined : gap.to - gap.from + 1;
+  const isAsked = gap.reason === "rate" || (gap.reason === "slow" && room?.terms.policy === "conflate");
+  missed += count ?? 1;
+  lostInAll[isAsked ? "asked" : "other"] += count ?? 1;
+  if (!room) return;
   const what = count === undefined ? "Nobody knows how many messages:" : plural(count, "message");
-  add(room, { kind: "gap", gap, at: Date.now(), text: `${what} ${why[gap.reason] ?? gap.reason}` });
+  add(room, { kind: "gap", gap, isAsked, at: Date.now(), text: `${what} ${why[isAsked ? "rate" : gap.reason] ?? gap.reason}` });
 }
 
 async function fetchGap(entry) {
+  if (entry.isFetched) return;
+  entry.isFetched = true;
   const { room: name, from, to } = entry.gap;
   const room = rooms.get(name);
   const { epoch } = room?.subscription.position ?? {};
   try {
     const { messages } = await hub.history(name, { since: { epoch, offset: from - 1 }, limit: to - from + 1 });
-    room.transcript.fill(entry, messages.filter(({ offset }) => offset <= to));
+    const missing = messages.filter(({ offset }) => offset <= to);
+    const rest = to - from + 1 - missing.length;
+    room.transcript.fill(entry, missing);
+    lostInAll[entry.isAsked ? "asked" : "other"] -= missing.length;
+    if (rest > 0) note(room, `${plural(rest, "message")} of those cannot be fetched`);
   } catch (error) {
-    entry.text = `Cannot be fetched: ${error.message}`;
-    delete entry.gap.from;
+    entry.text += `. Cannot be fetched: ${error.message}`;
   }
-  if (name === current) log.show(room.transcript);
+  if (name === current) log.refill(room.transcript);
 }
 
 function note(room, text) {
@@ -385,8 +420,8 @@ async function tick() {
   const [messages, all] = ["messages", "copies"].map((name) => minute.mean(name, 5));
   $("rate").textContent = short(second.messages);
   $("fanout").textContent = messages > 0 ? `×${(all / messages).toFixed(all / messages < 10 ? 1 : 0)}` : "–";
-  $("lost").textContent = short(lostInAll);
-  $("lost").parentElement.classList.toggle("bad", lostInAll > 0);
+  $("lost").textContent = short(lostInAll.asked + lostInAll.other);
+  $("lost").parentElement.classList.toggle("bad", lostInAll.other > 0); // what one asked for is no misfortune
   countdown();
   show();
   paint();
@@ -421,7 +456,7 @@ function announce() {
 
 // What is typed and pressed
 
-$("connection").addEventListener("submit", (event) => { event.preventDefault(); connect(); });
+$("connection").addEventListener("submit", (event) => { event.preventDefault(); connect(); remember(); });
 $("disconnect").addEventListener("click", () => hub.close());
 $("join").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -434,7 +469,7 @@ $("join").addEventListener("submit", (event) => {
   look(name);
   $("note").textContent = isNew ? "" : `You are in ${shown(name)} already. What reaches you of it changes if you leave it first.`;
   $("room").value = $("terms").value = "";
-  $(rooms.get(name).isPattern ? "log" : "text").focus();
+  writing().focus();
 });
 $("leave").addEventListener("click", () => leave(current));
 $("compose").addEventListener("submit", (event) => {
@@ -473,7 +508,7 @@ const linkedOnce = [...new Set(linked)];
 for (const name of linkedOnce.length > 0 ? linkedOnce.slice(0, LINKED_MAX) : ["lobby"]) join(name);
 look(rooms.keys().next().value);
 if (linkedOnce.length > LINKED_MAX) note(rooms.get(current), `The link names ${linkedOnce.length} rooms. The first ${LINKED_MAX} of them are joined.`);
-if (matchMedia("(hover: hover)").matches) $("text").focus(); // on a phone it would raise the keyboard
+if (hasKeyboard) writing().focus(); // on a phone it would raise the keyboard
 setInterval(tick, 1_000);
 setInterval(measure, 3_000);
 setInterval(announce, 5_000);

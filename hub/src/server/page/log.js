@@ -89,6 +89,14 @@ export class Log {
     this.toEnd();
   }
 
+  /** Shows the same room anew, where one was; the button that asked for it is gone, and the focus goes to the log. */
+  refill(transcript) {
+    const { scrollTop } = this.scroller;
+    this.show(transcript);
+    this.scroller.scrollTop = scrollTop;
+    this.scroller.focus({ preventScroll: true });
+  }
+
   add(entry) {
     this.#waiting.push(entry);
     if (this.#waiting.length > KEPT) this.#waiting.shift();
@@ -108,7 +116,7 @@ export class Log {
   }
 
   #row(entry) {
-    const row = element("li", entry.gap?.reason === "rate" ? "gap asked" : entry.kind);
+    const row = element("li", entry.isAsked ? "gap asked" : entry.kind);
     row.classList.toggle("earlier", entry.isEarlier === true);
     row.classList.toggle("mark", entry.isMark === true);
     const date = new Date(entry.message?.ts ?? entry.at ?? Date.now());
@@ -140,7 +148,7 @@ export class Log {
   #noted(entry) {
     const note = element("div", "note");
     note.append(...this.#text(entry.text, "text"));
-    if (entry.kind === "gap" && entry.gap.from !== undefined) {
+    if (entry.kind === "gap" && entry.gap.from !== undefined && !entry.isFetched) {
       const button = element("button", "", "Fetch");
       button.type = "button";
       button.addEventListener("click", () => this.fetch(entry));
