@@ -360,11 +360,13 @@ export const PAGE_CHECKS = {
       for (const width of [320, 390, 768, 1280]) {
         await page.setViewportSize({ width, height: 800 });
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `wider than ${width}`);
+        const [live, text] = [await page.locator(".live").boundingBox(), await page.locator("#text").boundingBox()];
+        assert.ok(width === 1280 ? live.y < text.y : text.y < live.y && text.y + text.height < 800, `at ${width}: writing at ${text.y}, figures at ${live.y}`);
       }
       const contrasts = await page.evaluate(() => {
         const pen = document.createElement("canvas").getContext("2d");
         const light = (name) => {
-          pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name);
+          pen.fillStyle = name.startsWith("--") ? getComputedStyle(document.documentElement).getPropertyValue(name) : name;
           pen.fillRect(0, 0, 1, 1);
           const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
           return 0.2126 * r + 0.7152 * g + 0.0722 * b;
@@ -372,9 +374,19 @@ export const PAGE_CHECKS = {
         const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
         const pairs = [["--ink", "--card"], ["--ink", "--ground"], ["--soft", "--card"], ["--soft", "--ground"], ["--accent", "--card"], ["--accent", "--tint"],
           ["--on-accent", "--accent"], ["--bad", "--bad-tint"], ["--warn", "--card"]];
+        // Names and faces have the hue of their name, which may be any.
+        const [who, face] = [document.querySelector("#messages .who"), document.querySelector("#members .face")];
+        for (let hue = 0; hue < 360; hue += 5) {
+          for (const part of [who, face]) part.style.setProperty("--hue", hue);
+          pairs.push([getComputedStyle(who).color, "--card"], [getComputedStyle(face).color, getComputedStyle(face).backgroundColor]);
+        }
         return pairs.map(([a, b]) => [a, b, contrast(a, b)]);
       });
       assert.deepEqual(contrasts.filter(([, , contrast]) => contrast < 4.5), [], colorScheme);
+      const many = await tab(`${http}#${Array.from({ length: 50 }, (_, at) => `r${at}`).join(",")}`, { viewport: { width: 1280, height: 800 } });
+      await eventually(async () => (await many.locator("#rooms button").count()) === 50, "the rooms");
+      const button = await many.locator("#join button").boundingBox();
+      assert.ok(button.y + button.height < 800, `the form at ${button.y}`);
     }
   },
 
