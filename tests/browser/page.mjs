@@ -317,6 +317,26 @@ export const PAGE_CHECKS = {
     assert.equal(await page.locator('#state[data-is="open"]').count(), 1);
   },
 
+  async "page-fetches-what-is-still-kept-of-a-gap"() {
+    const server = await serve();
+    const net = await network(server.port);
+    const page = await tab(`${net.http}#ticks`);
+    await connected(page);
+    await post(`${server.http}broadcast/ticks`, 0);
+    await eventually(async () => (await payloads(page)).length === 1, "the first");
+    net.refuse(true);
+    net.cut();
+    await away(page);
+    for (let n = 1; n <= 120; n += 1) await post(`${server.http}broadcast/ticks`, n);
+    net.refuse(false);
+    const gap = page.locator("#messages li.gap", { hasText: "120 messages missed while you were away" });
+    await gap.getByRole("button").click();
+    await page.locator("#messages li.note", { hasText: "20 messages of those cannot be fetched" }).waitFor();
+    assert.deepEqual(await payloads(page), [0, ...Array.from({ length: 100 }, (_, at) => at + 21)]);
+    await eventually(async () => (await page.locator("#lost").innerText()) === "20", "the figure");
+    assert.equal(await page.locator(".tiles .bad").count(), 1);
+  },
+
   async "page-works-by-keyboard-and-names-what-it-has"() {
     const { http } = await serve();
     const page = await tab(http);

@@ -353,10 +353,14 @@ async function fetchGap(entry) {
   entry.isFetched = true;
   const { room: name, from, to } = entry.gap;
   const room = rooms.get(name);
-  const { epoch } = room?.subscription.position ?? {};
+  const { epoch, offset: newest } = room?.subscription.position ?? {};
   try {
-    const { messages } = await hub.history(name, { since: { epoch, offset: from - 1 }, limit: to - from + 1 });
-    const missing = messages.filter(({ offset }) => offset <= to);
+    const { messages } = await hub.history(name, { since: { epoch, offset: from - 1 }, limit: to - from + 1 }).catch((error) => {
+      if (error.code !== "history_gone") throw error;
+      return hub.history(name, { limit: Math.max(1, newest - from + 1) }); // then those of them that are still kept
+    });
+    const missing = messages.filter(({ epoch: its, offset }) => (its ?? epoch) === epoch && offset >= from && offset <= to);
+    if (missing.length === 0) throw new Error("they are not kept any more");
     const rest = to - from + 1 - missing.length;
     room.transcript.fill(entry, missing);
     lostInAll[entry.isAsked ? "asked" : "other"] -= missing.length;
