@@ -220,6 +220,9 @@ export const PAGE_CHECKS = {
     await connected(stranger);
     assert.equal(new URL(stranger.url()).search, "?name=bob");
     await page.locator("#members li", { hasText: "bob" }).waitFor();
+    const wrong = await tab(`${http}?name=${"n".repeat(300)}`);
+    await wrong.locator('#state[data-is="closed"]', { hasText: "Not allowed: client_id is not valid" }).waitFor();
+    assert.equal(await wrong.evaluate(() => document.activeElement.id), "name");
     const unnamed = await tab(http);
     await connected(unnamed);
     const name = await nameOf(unnamed);

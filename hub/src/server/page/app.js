@@ -55,7 +55,7 @@ function connect() {
     if (final) state("closed", reasons[code]?.(reason) ?? "Disconnected");
     if (final && code !== 1000) $("you").open = true;
     if (final && code === 4001) ask($("token"));
-    if (final && isTaken(code, reason)) ask($("name"));
+    if (final && code === 4003 && reason.startsWith("client_id ")) ask($("name"));
   });
   when("reconnecting", ({ delay }) => state("connecting", "Connecting again", performance.now() + delay));
   when("error", ({ code, message, room }) => {
@@ -63,11 +63,14 @@ function connect() {
       ask($("token"));
       return state("connecting", "A token is needed");
     }
-    if (code === "bad_request" && rooms.get(room)?.isIn === false || code === "too_many_rooms" && rooms.size > 1) {
-      if (rooms.has(room)) drop(room);
+    if (!rooms.has(room)) {
+      if (code !== "connection") $("note").textContent = message;
+    } else if (code === "bad_request" || (code === "too_many_rooms" && rooms.size > 1)) {
+      drop(room);
       note(rooms.get(current), `Not joined: ${shown(room)} (${message})`);
-    } else if (room !== undefined && rooms.has(room)) note(rooms.get(room), message);
-    else if (code !== "connection") $("note").textContent = message;
+    } else {
+      note(rooms.get(room), message);
+    }
   });
   when("message", received);
   when("gap", lost);
@@ -79,8 +82,6 @@ function connect() {
 
 /** Who comes back by a name of this tab's, after a reload as well, has to show that it is the same. */
 const secretOf = (clientId) => sessionStorage.getItem(`resume ${clientId}`) || undefined;
-
-const isTaken = (code, reason) => code === 4003 && reason === "client_id is somebody else's";
 
 /** Opens the panel at the field that something is missing in. */
 function ask(field) {
@@ -104,7 +105,7 @@ const reasons = {
   1006: (reason) => reason || "Disconnected",
   1008: (reason) => (reason.startsWith("rate") ? "Too much at once: the hub has hung up" : `The hub has hung up: ${reason}`),
   4001: (reason) => `A token is needed: ${reason}`,
-  4003: (reason) => (isTaken(4003, reason) ? "This name is somebody else's" : `Not allowed: ${reason}`),
+  4003: (reason) => (reason === "client_id is somebody else's" ? "This name is somebody else's" : `Not allowed: ${reason}`),
   4009: () => "Connected in another tab by this name",
 };
 
@@ -258,7 +259,7 @@ function show() {
   const { members } = room.subscription;
   const admin = isAdmin ? "" : `-H "Authorization: Bearer $ADMIN_TOKEN" `;
   $("curl").textContent = `curl ${admin}-d '"hello"' ${new URL(`../broadcast/${encodeURIComponent(current)}`, import.meta.url)}`;
-  const terms = room.terms.maxRate ? `, ${room.terms.maxRate} messages a second at most` : room.terms.policy ? ", the newest" : "";
+  const terms = room.terms.maxRate ? `, ${plural(room.terms.maxRate, "message")} a second at most` : room.terms.policy ? ", the newest" : "";
   $("talk-sub").textContent = room.isPattern ? `each room that fits${terms}` : members === null ? "" : `${plural(members, "member")}${terms}`;
   $("count").textContent = room.isPattern || !room.isIn || members === null ? "" : members;
   showMembers(room);
