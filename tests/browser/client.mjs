@@ -243,7 +243,7 @@ export const CLIENT_CHECKS = {
     const hub = client("ws://127.0.0.1:1/ws", { queue: { age: 30 } });
     assert.equal(await code(hub.publish("a", 1).ack), "expired");
     assert.deepEqual(hub.queued, { count: 0, bytes: 0 });
-    assert.equal(client("ws://127.0.0.1:1/ws", { queue: false }).publish("a", 1).reason, "queue_full");
+    assert.equal(client("ws://127.0.0.1:1/ws", { queue: false }).publish("a", 1).reason, "offline");
 
     const server = await fake((visit, n) => { if (n === 0) visit.welcome(); });
     const cut = client(server.url, { queue: { age: 30 } });
@@ -325,10 +325,151 @@ export const CLIENT_CHECKS = {
     const hub = client(server.url);
     await next(hub, "open");
     const status = Array.from({ length: 100 }, (_, id) => hub.publish("a", 1, { id }).status);
-    assert.deepEqual([status.filter((each) => each === "sent").length, status.lastIndexOf("sent")], [32, 31]);
+    assert.deepEqual([status.filter((each) => each === "sent").length, status.lastIndexOf("sent")], [20, 19]); // by the pace
     const visit = await server.visit(0);
     for (let id = 0; id < 100; id += 1) { await visit.hears({ id }); visit.say({ type: "ack", id, offset: id }); }
     await eventually(() => hub.queued.count === 0, "all acks");
+
+    const fast = client(server.url, { pace: false });
+    await next(fast, "open");
+    const all = Array.from({ length: 100 }, (_, id) => fast.publish("a", 1, { id }).status);
+    assert.deepEqual([all.filter((each) => each === "sent").length, all.lastIndexOf("sent")], [32, 31]); // by what is not acked
+  },
+
+  /** Once one was refused, a later one to its room waits for it; those to other rooms do not. */
+  async "client-lets-none-overtake-what-was-refused"() {
+    const server = await fake();
+    const hub = client(server.url);
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const refuse = (id) => visit.say({ type: "error", id, code: "rate_limited", message: "too fast", retry_after_ms: 20 });
+    hub.publish("a", 1, { id: 1 });
+    await visit.hears({ id: 1 });
+    refuse(1);
+    await visit.hears({ id: 1 }, 1);
+    for (const id of [2, 3]) hub.publish("a", id, { id });
+    hub.publishBinary("a", new Uint8Array([1]));
+    hub.publish("b", 4, { id: 4 });
+    await visit.hears({ id: 4 });
+    assert.deepEqual(visit.received.map(({ id }) => id), [1, 1, 4]);
+    visit.say({ type: "ack", id: 1, offset: 1 });
+    await visit.hears({ id: 2 });
+    refuse(2);
+    await visit.hears({ id: 2 }, 1);
+    visit.say({ type: "ack", id: 2, offset: 2 });
+    await visit.hears({ id: 3 });
+    visit.say({ type: "ack", id: 3, offset: 3 });
+    await eventually(() => visit.received.some(Buffer.isBuffer), "the bytes");
+    assert.deepEqual(visit.received.map(({ id }) => id), [1, 1, 4, 2, 2, 3, undefined]);
+
+    const strict = client(server.url, { pipeline: false });
+    await next(strict, "open");
+    assert.deepEqual([1, 2].map((n) => strict.publish("a", n).status), ["sent", "queued"]);
+  },
+
+  /** Whatever it is: what comes behind the first 20 waits, and has its time from when it was sent. */
+  async "client-paces-all-that-it-sends"() {
+    const server = await fake();
+    const hub = client(server.url, { pace: { burst: 4, perSecond: 50 }, requestTimeout: 200 });
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const start = performance.now();
+    hub.subscribe("a", () => {});
+    hub.publish("a", 1);
+    hub.publishBinary("a", new Uint8Array([1]));
+    assert.deepEqual([hub.notify("n"), hub.notify("n")], ["sent", "queued"]);
+    assert.equal(hub.publish("a", 1).status, "queued");
+    const calls = Array.from({ length: 20 }, () => code(hub.call("m")));
+    const batch = hub.batch([{ method: "x" }, { method: "y" }]);
+    await eventually(() => visit.received.length === 27, "all of it");
+    assert.ok(performance.now() - start >= 440, "it was too fast");
+    assert.deepEqual([...new Set(await Promise.all(calls))], ["timeout"]);
+    assert.deepEqual((await batch).map(({ reason }) => reason.code), ["timeout", "timeout"]);
+  },
+
+  async "client-is-slower-whatever-was-refused"() {
+    const server = await fake();
+    const hub = client(server.url);
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const told = { code: "rate_limited", retry_after_ms: 120 };
+    for (const refuse of [
+      ({ id }) => visit.say({ jsonrpc: "2.0", id, error: { code: -32000, message: "too fast", data: told } }),
+      ({ id }) => visit.say({ type: "error", id, message: "too fast", ...told }),
+    ]) {
+      const refused = code(hub.call("m"));
+      refuse(await visit.hears({ method: "m" }, visit.received.length ? 1 : 0));
+      assert.equal(await refused, "rate_limited");
+      const start = performance.now();
+      assert.deepEqual([hub.publish("a", 1).status, hub.notify("n")], ["queued", "queued"]);
+      const before = visit.received.length;
+      await eventually(() => visit.received.length > before, "what waited");
+      assert.ok(performance.now() - start >= 100, "it was too early");
+    }
+  },
+
+  async "client-tells-what-was-refused-from-what-may-have-arrived"() {
+    const server = await fake();
+    const hub = client(server.url);
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const sent = ["a", "b"].map((room) => hub.publish(room, 1, { id: room }));
+    await visit.hears({ id: "b" });
+    visit.say({ type: "error", id: "a", code: "rate_limited", message: "too fast", retry_after_ms: 60_000 });
+    await eventually(() => hub.publish("c", 1).status === "queued", "the refusal");
+    const never = code(hub.call("m"));
+    const bytes = code(hub.publishBinary("a", new Uint8Array(1), { queue: true }).ack);
+    const now = code(hub.publishBinary("a", new Uint8Array(1)).ack);
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    const closed = hub.close();
+    assert.deepEqual(await Promise.all([...sent.map(({ ack }) => code(ack)), never, bytes, now]), ["closed", "unknown", "offline", "closed", "offline"]);
+    await closed;
+    const left = timers();
+    assert.ok(left <= 1, `${left} timers`); // the harness's own, for this check
+  },
+
+  async "client-takes-options-as-not-given-that-are-undefined-and-times-as-they-are"() {
+    const server = await fake((visit) => visit.welcome({ ping_interval: 0 }));
+    const none = { requestTimeout: undefined, connectTimeout: undefined, messageBytes: undefined, queue: { count: undefined, age: NaN },
+      heartbeat: { timeout: undefined }, pace: { burst: undefined }, resend: undefined };
+    const long = { requestTimeout: Infinity, connectTimeout: 2 ** 40, heartbeat: { interval: 50, timeout: Infinity } };
+    for (const options of [none, long]) {
+      const hub = client(server.url, options);
+      const ends = collect(hub, "close");
+      const errors = collect(hub, "error");
+      await next(hub, "open");
+      const visit = server.visits.at(-1);
+      const answers = [hub.publish("a", 1, { id: 1 }).ack, hub.publish("a", 1, { id: 2, timeout: 2 ** 32 }).ack, hub.request({ type: "ping" }, { timeout: NaN })];
+      await new Promise((resolve) => setTimeout(resolve, 120)); // nothing is to happen: a timer that wraps ends after 1 ms
+      for (const { id } of visit.received) visit.say({ type: "ack", id, offset: 1 });
+      await within(Promise.all(answers), "the answers");
+      assert.deepEqual([ends, errors], [[], []]);
+      assert.ok(visit.received.filter(({ type, id }) => type === "ping" && id === undefined).length <= 2, "it asks too often");
+    }
+    const refused = await fake((visit) => visit.cut());
+    for (const reconnect of [{ cap: undefined }, { base: 1e300, cap: Infinity }]) {
+      const hub = client(refused.url, { reconnect, random: () => 1 });
+      const { delay } = await next(hub, "reconnecting");
+      assert.equal(delay, reconnect.cap === undefined && !reconnect.base ? 1_000 : 2 ** 31 - 1);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50)); // nothing is to happen, likewise
+    assert.equal(refused.visits.length, 2);
+  },
+
+  async "client-asks-for-nothing-that-is-too-large"() {
+    const server = await fake();
+    const hub = client(server.url, { messageBytes: 300 });
+    await next(hub, "open");
+    const large = "x".repeat(300);
+    assert.equal(await code(hub.call("m", [large])), "too_large");
+    assert.equal(await code(hub.request({ type: "history", room: large })), "too_large");
+    assert.deepEqual((await hub.batch([{ method: "m", params: [large] }, { method: "n" }])).map(({ reason }) => reason.code), ["too_large", "too_large"]);
+    const visit = await server.visit(0);
+    visit.say([null]);
+    visit.say(null);
+    visit.say({ type: "broadcast", payload: 1, ts: 1 });
+    await next(hub, "broadcast");
+    assert.deepEqual(visit.received, []);
   },
 
   async "client-ends-what-is-not-answered-in-time"() {
