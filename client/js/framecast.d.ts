@@ -30,7 +30,7 @@ export interface Options {
   resume?: string;
   /** Default true: connects at once. */
   autoConnect?: boolean;
-  /** For the whole way to the hub's welcome. Default 10,000. */
+  /** For the whole way to the hub's welcome; and from there to being known to it, a second more. Default 10,000. */
   connectTimeout?: number;
   /** For answers and acks, from when the request was sent. Default 10,000. */
   requestTimeout?: number;
@@ -149,7 +149,7 @@ export interface SubscribeOptions {
 }
 export interface Subscription {
   readonly room: string;
-  /** The hub's first answer; rejects if the room may not be subscribed to. */
+  /** The hub's first answer; rejects if the room may not be subscribed to (`forbidden` …), is left (`cancelled`), or the client is closed (`closed`). */
   readonly ready: Promise<Subscribed>;
   readonly members: number | null;
   readonly position: Position | null;
@@ -184,6 +184,7 @@ export class Framecast {
   once(type: string, listener: (event: any) => void): () => void;
 
   connect(): void;
+  /** Throws what a WebSocket throws, and closes nothing, if `code` is not 1000 or 3000 to 4999, or `reason` has more than 123 bytes. */
   close(code?: number, reason?: string): Promise<void>;
   ping(options?: { timeout?: number }): Promise<number>;
   auth(token: string, options?: { timeout?: number }): Promise<Authenticated>;

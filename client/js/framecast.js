@@ -333,6 +333,13 @@ class Room {
   members = null;
   /** Of what was received last; `null` before the first answer, and for a pattern always. */
   position = null;
+  /** Up to where the hub has told our position; binary messages are counted from there. */
+  told = 0;
+  /** Offsets of our own messages that we get no copy of, and are not there yet. */
+  own = new Set();
+  /** What has come while we wait for an answer that brings it again: the offsets, and the last of them. */
+  early = new Set();
+  earlyAt = 0;
   ready = deferred();
 
   constructor(name, terms) {
@@ -341,16 +348,47 @@ class Room {
     this.terms = terms;
   }
 
+  /** Where we are, as the hub has told it. */
+  at(epoch, offset) {
+    if (this.position?.epoch !== epoch) this.own.clear();
+    this.position = { epoch, offset };
+    this.told = offset;
+    this.#skipOwn();
+  }
+
   /** Takes a message's place; whether it is a new one. Binary messages do not show theirs, and take one each. */
   takes(message) {
     if (message.type === "binary") {
-      if (this.position) this.position.offset += 1;
+      if (!this.position) return true;
+      this.position.offset += 1;
+      this.#skipOwn();
     } else if (message.offset !== undefined) {
       const { epoch, offset } = message;
       if (this.position?.epoch === epoch && offset <= this.position.offset) return false;
-      this.position = { epoch, offset };
+      this.at(epoch, offset);
     }
     return true;
+  }
+
+  /** A message of ours that we get no copy of has this place, which a binary one may have been counted for already. */
+  ownAt(offset) {
+    if (!this.position || offset <= this.told) return;
+    this.own.add(offset);
+    if (offset <= this.position.offset) this.position.offset += 1;
+    this.#skipOwn();
+  }
+
+  #skipOwn() {
+    for (const offset of this.own) if (offset <= this.told) this.own.delete(offset);
+    while (this.own.has(this.position.offset + 1)) this.position.offset += 1;
+  }
+
+  /** Notes what has come before the hub's answer to our `subscribe`. Bytes can be counted if the room's messages came before it as well. */
+  isEarly(message) {
+    if (this.state !== "asked" || !this.asked.since) return;
+    if (message.type === "binary") this.earlyAt += 1;
+    else if (message.epoch === this.asked.since.epoch) this.earlyAt = message.offset;
+    if (message.type !== "binary" || this.asked.isLive) this.early.add(this.earlyAt);
   }
 }
 
@@ -467,10 +505,17 @@ export class Framecast {
     this.#attempt("connect");
   }
 
-  /** Ends it for good: what waits is told so, and nothing connects any more. Resolves within a second. */
+  /**
+   * Ends it for good: what waits is told so, and nothing connects any more. Resolves within a second. A code or a reason that WebSocket
+   * does not take throws, as it does there: before anything is done.
+   */
   close(code = 1000, reason = "") {
+    if (code !== 1000 && !(Number.isInteger(code) && code >= 3000 && code <= 4999)) {
+      throw new DOMException(`${code} is not 1000, nor between 3000 and 4999`, "InvalidAccessError");
+    }
+    if (sizeOf(`${reason}`) > 123) throw new DOMException("the reason has more than 123 bytes", "SyntaxError");
     if (this.#phase === "closing") return this.#closing.promise;
-    if (this.#phase === "idle" || this.#phase === "closed") return Promise.resolve();
+    if (this.#phase === "closed") return Promise.resolve();
     this.#closing = deferred();
     const { promise } = this.#closing;
     const link = this.#link;
@@ -544,8 +589,11 @@ export class Framecast {
   #welcomed(link, welcome) {
     link.welcome = welcome;
     link.skew = welcome.ts - Date.now();
-    clearTimeout(link.connectTimer); // from here on the hub has its own deadline
     if (welcome.resume !== null) return this.#opened(link, welcome.user_id, link.token && expiryOf(link.token));
+    // The hub has a deadline of its own for the token, and says more when it closes: it comes first if it is there at all.
+    const { connectTimeout } = this.#options;
+    clearTimeout(link.connectTimer);
+    link.connectTimer = after(connectTimeout + CLOSE_WITHIN, () => this.#lost(link, 1006, "welcomed, but not taken in, in time"));
     if (link.token === undefined) {
       this.#emit("error", new FramecastError("unauthorized", "the hub asks for a token"));
     }
@@ -570,6 +618,7 @@ export class Framecast {
   #opened(link, userId, expiresAt) {
     const { welcome } = link;
     const resumed = Boolean(welcome.resume) && welcome.resume === this.#resume && welcome.client_id === this.#clientId;
+    clearTimeout(link.connectTimer);
     link.open = true;
     link.openedAt = now();
     this.#phase = "open";
@@ -669,6 +718,9 @@ export class Framecast {
     for (const room of this.#rooms.values()) {
       clearTimeout(room.retry);
       room.state = "wanted";
+      if (room.wasIn) continue;
+      room.ready.reject(new FramecastError("closed", "the client was closed", { room: room.name }));
+      room.ready = deferred(); // of who subscribes from now on, and of `connect()`
     }
     for (const item of [...this.#outbox.waiting, ...this.#outbox.flying.values()]) {
       this.#outbox.fail(item, closed(item)());
@@ -801,19 +853,25 @@ export class Framecast {
 
   #message(message) {
     const room = this.#rooms.get(message.room);
-    if (room && !room.isPattern && room.state === "joined" && !room.takes(message)) return; // it was here before
+    if (room && !room.isPattern) {
+      if (room.state === "joined" && !room.takes(message)) return; // it was here before
+      room.isEarly(message);
+      // All others have got it while we waited for the answer.
+      if (room.state === "joined" && room.early.delete(room.position?.offset)) return this.#tell(message, "message", true);
+    }
     this.#emit("message", message);
     this.#tell(message, "message");
   }
 
   /** Calls the handlers of the message's room: its own, and those of patterns that it is in. */
-  #tell(event, what) {
+  #tell(event, what, isAgain = false) {
     const tell = (room) => {
       for (const handler of [...room.handlers]) if (handler[what]) safely(handler[what], event);
     };
     const own = this.#rooms.get(event.room);
     // What comes before the hub's answer is of an earlier subscription, and comes again if it is recovered.
     if (own && (own.state === "joined" || what !== "message")) tell(own);
+    if (isAgain) return;
     for (const room of this.#rooms.values()) {
       if (room !== own && room.isPattern && room.state === "joined" && matches(room.name, event.room)) tell(room);
     }
@@ -821,7 +879,7 @@ export class Framecast {
 
   #gap(gap) {
     const room = this.#rooms.get(gap.room);
-    if (room?.position && gap.to > room.position.offset) room.position.offset = gap.to;
+    if (room?.position && gap.to > room.position.offset) room.at(room.position.epoch, gap.to);
     this.#emit("gap", gap);
     this.#tell(gap, "gap");
   }
@@ -939,7 +997,7 @@ export class Framecast {
     const envelope = { type: "message", id, room, payload: payload === undefined ? null : payload };
     if (key !== undefined) envelope.key = key;
     if (echo === false) envelope.echo = false;
-    return this.#submit(JSON.stringify(envelope), id, { ...options, to: room });
+    return this.#submit(JSON.stringify(envelope), id, { ...options, to: room, isSilent: echo === false });
   }
 
   /** Sends bytes to a room. They have no id, so there is no ack, and they do not wait for a connection unless `queue` is true. */
@@ -959,7 +1017,7 @@ export class Framecast {
     if (message instanceof ArrayBuffer || ArrayBuffer.isView(message)) return this.#submit(message, undefined, { queue: false, ...options });
     const isObject = typeof message === "object" && message !== null;
     const acked = isObject && ["message", "direct"].includes(message.type) && message.id !== undefined && message.id !== null;
-    return this.#submit(isObject ? JSON.stringify(message) : String(message), acked ? message.id : undefined, { queue: acked, ...options, to: message?.room });
+    return this.#submit(isObject ? JSON.stringify(message) : String(message), acked ? message.id : undefined, { queue: acked, ...options, to: message?.room, isSilent: message?.echo === false });
   }
 
   /** Takes back what waits and was never sent; whether it did. */
@@ -970,11 +1028,11 @@ export class Framecast {
     return true;
   }
 
-  #submit(data, id, { queue = true, timeout, to } = {}) {
+  #submit(data, id, { queue = true, timeout, to, isSilent = false } = {}) {
     const outbox = this.#outbox;
     const { requestTimeout, queue: bounds, messageBytes } = this.#options;
     const within = timeout === undefined || Number.isNaN(timeout) ? requestTimeout : timeout;
-    const item = outbox.item(data, id, { timeout: within, to, isOnlyNow: !queue });
+    const item = outbox.item(data, id, { timeout: within, to, isSilent, isOnlyNow: !queue });
     const told = (status, reason) => ({ status, reason, id, ack: item.ends.promise, cancel: () => this.cancel(id) });
     const rejected = (code, message) => {
       item.ends.reject(new FramecastError(code, message, { id }));
@@ -1028,6 +1086,7 @@ export class Framecast {
     if (!item) return this.#answered(message);
     this.#outbox.remove(item);
     const { type, ...ack } = message;
+    if (item.isSilent) this.#rooms.get(item.to)?.ownAt(ack.offset);
     item.ends.resolve(ack);
     this.#flush();
   }
@@ -1074,19 +1133,22 @@ export class Framecast {
       // A subscription's terms stand: for others it is made anew, and what comes between the two is recovered.
       room.terms.presence = true;
       if (this.#phase === "open" && room.state !== "wanted") {
-        this.#leave(name);
-        this.#join(room);
+        this.#again(room);
       }
     }
     room.handlers.add(own);
+    const ready = deferred();
+    if (this.#phase === "closed" || this.#phase === "closing") ready.reject(new FramecastError("closed", "the client is closed", { room: name }));
+    else room.ready.promise.then(ready.resolve, ready.reject);
     const members = () => room.members;
     const position = () => room.position && { ...room.position };
     return {
       room: name,
-      ready: room.ready.promise,
+      ready: ready.promise,
       get members() { return members(); },
       get position() { return position(); },
       unsubscribe: () => {
+        ready.reject(new FramecastError("cancelled", "unsubscribed", { room: name }));
         if (!room.handlers.delete(own) || room.handlers.size > 0 || this.#rooms.get(name) !== room) return;
         this.#rooms.delete(name);
         clearTimeout(room.retry);
@@ -1096,21 +1158,30 @@ export class Framecast {
   }
 
   #leave(name) {
-    this.#request({ type: "unsubscribe", room: name }).catch(() => {}); // that we are not in it is what we want
+    this.#request({ type: "unsubscribe", room: name }, { isBounded: false }).catch(() => {}); // that we are not in it is what we want
   }
 
-  #join(room) {
+  /** Leaves and joins, so that the terms are ours and what we are told is the room from our place on. */
+  #again(room) {
+    this.#leave(room.name);
+    this.#join(room, true);
+  }
+
+  #join(room, isLive = false) {
     const since = room.position ? { ...room.position } : undefined;
     const wasIn = room.wasIn;
     room.state = "asked";
     const id = this.#id();
-    room.asked = { id, since, wasIn };
+    room.asked = { id, since, wasIn, isLive };
+    room.early.clear();
+    room.earlyAt = since?.offset ?? 0;
+    if (since) room.told = since.offset; // bytes are sent again from there, and counted from there
     const current = () => this.#rooms.get(room.name) === room && room.asked?.id === id;
     this.#request({ type: "subscribe", room: room.name, ...(since && { since }), ...room.terms }, { id, isBounded: false }).catch((error) => {
       if (!current() || ["disconnected", "offline", "closed"].includes(error.code)) return;
       room.state = "refused";
-      const later = ["rate_limited", "unavailable"].includes(error.code);
-      if (later) room.retry = after(error.retry_after_ms ?? 1_000, () => this.#phase === "open" && this.#join(room));
+      const join = () => this.#phase === "open" && (error.code === "timeout" ? this.#again(room) : this.#join(room));
+      if (["rate_limited", "unavailable", "timeout"].includes(error.code)) room.retry = after(error.retry_after_ms ?? 1_000, join);
       else room.ready.reject(error);
       this.#emit("error", Object.assign(error, { room: room.name }));
     });
@@ -1127,7 +1198,10 @@ export class Framecast {
     const wasIn = isOurs ? room.asked.wasIn : false;
     Object.assign(room, { state: "joined", members: message.members, wasIn: true });
     const missed = before && !message.recovered && !(before.epoch === message.epoch && before.offset === message.offset);
-    if (!message.recovered && !room.isPattern) room.position = { epoch: message.epoch, offset: message.offset };
+    if (!message.recovered) {
+      room.early.clear();
+      if (!room.isPattern) room.at(message.epoch, message.offset);
+    }
     room.ready.resolve(message);
     this.#emit("subscribed", message);
     for (const handler of [...room.handlers]) if (handler.subscribed) safely(handler.subscribed, message);
