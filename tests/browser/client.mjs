@@ -360,18 +360,18 @@ export const CLIENT_CHECKS = {
 
   async "client-has-no-more-on-its-way-than-a-hub-has-room-for"() {
     const server = await fake();
-    const hub = client(server.url);
-    await next(hub, "open");
-    const status = Array.from({ length: 100 }, (_, id) => hub.publish("a", 1, { id }).status);
-    assert.deepEqual([status.filter((each) => each === "sent").length, status.lastIndexOf("sent")], [20, 19]); // by the pace
-    const visit = await server.visit(0);
+    const sent = async (pace) => {
+      const hub = client(server.url, { pace });
+      await next(hub, "open");
+      const status = Array.from({ length: 100 }, (_, id) => hub.publish("a", 1, { id }).status);
+      return [hub, status.filter((each) => each === "sent").length, status.lastIndexOf("sent")];
+    };
+    assert.deepEqual((await sent({ perSecond: 0.001 })).slice(1), [20, 19]); // by the pace
+    const [hub, ...fast] = await sent(false);
+    assert.deepEqual(fast, [32, 31]); // by what is not acked
+    const visit = await server.visit(1);
     for (let id = 0; id < 100; id += 1) { await visit.hears({ id }); visit.say({ type: "ack", id, offset: id }); }
     await eventually(() => hub.queued.count === 0, "all acks");
-
-    const fast = client(server.url, { pace: false });
-    await next(fast, "open");
-    const all = Array.from({ length: 100 }, (_, id) => fast.publish("a", 1, { id }).status);
-    assert.deepEqual([all.filter((each) => each === "sent").length, all.lastIndexOf("sent")], [32, 31]); // by what is not acked
   },
 
   /** Once one was refused, a later one to its room waits for it; those to other rooms do not. */
@@ -405,10 +405,10 @@ export const CLIENT_CHECKS = {
     assert.deepEqual([1, 2].map((n) => strict.publish("a", n).status), ["sent", "queued"]);
   },
 
-  /** Whatever it is: what comes behind the first 20 waits, and has its time from when it was sent. */
+  /** Whatever it is: what comes behind the burst waits, and has its time from when it was sent. */
   async "client-paces-all-that-it-sends"() {
     const server = await fake();
-    const hub = client(server.url, { pace: { burst: 4, perSecond: 50 }, requestTimeout: 200 });
+    const hub = client(server.url, { pace: { burst: 4, perSecond: 10 }, requestTimeout: 300 });
     await next(hub, "open");
     const visit = await server.visit(0);
     const start = performance.now();
@@ -420,7 +420,7 @@ export const CLIENT_CHECKS = {
     const calls = Array.from({ length: 20 }, () => code(hub.call("m")));
     const batch = hub.batch([{ method: "x" }, { method: "y" }]);
     await eventually(() => visit.received.length === 27, "all of it");
-    assert.ok(performance.now() - start >= 440, "it was too fast");
+    assert.ok(performance.now() - start >= 2_200, "it was too fast");
     assert.deepEqual([...new Set(await Promise.all(calls))], ["timeout"]);
     assert.deepEqual((await batch).map(({ reason }) => reason.code), ["timeout", "timeout"]);
   },
@@ -430,7 +430,7 @@ export const CLIENT_CHECKS = {
     const hub = client(server.url);
     await next(hub, "open");
     const visit = await server.visit(0);
-    const told = { code: "rate_limited", retry_after_ms: 120 };
+    const told = { code: "rate_limited", retry_after_ms: 400 };
     for (const refuse of [
       ({ id }) => visit.say({ jsonrpc: "2.0", id, error: { code: -32000, message: "too fast", data: told } }),
       ({ id }) => visit.say({ type: "error", id, message: "too fast", ...told }),
@@ -442,7 +442,7 @@ export const CLIENT_CHECKS = {
       assert.deepEqual([hub.publish("a", 1).status, hub.notify("n")], ["queued", "queued"]);
       const before = visit.received.length;
       await eventually(() => visit.received.length > before, "what waited");
-      assert.ok(performance.now() - start >= 100, "it was too early");
+      assert.ok(performance.now() - start >= 250, "it was too early");
     }
   },
 
