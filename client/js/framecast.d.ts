@@ -1,4 +1,7 @@
-/** Types of framecast.js. All times are milliseconds, but where a hub's own message says otherwise. */
+/**
+ * Types of framecast.js. All times are milliseconds, but where a hub's own message says otherwise; `Infinity` is without end, and an
+ * option that is `undefined` or `NaN` has its default.
+ */
 
 export const CONNECTING: 0;
 export const OPEN: 1;
@@ -27,7 +30,7 @@ export interface Options {
   resume?: string;
   /** Default true: connects at once. */
   autoConnect?: boolean;
-  /** For the whole way to the hub's welcome. Default 10,000. */
+  /** For the whole way to the hub's welcome; and from there to being known to it, a second more. Default 10,000. */
   connectTimeout?: number;
   /** For answers and acks, from when the request was sent. Default 10,000. */
   requestTimeout?: number;
@@ -35,6 +38,10 @@ export interface Options {
   reconnect?: false | { base?: number; cap?: number; attempts?: number; minUptime?: number };
   /** What may wait to be sent; `false`: nothing. Defaults: `count` 1,000, `bytes` 1 MiB, `age` 60,000. */
   queue?: false | { count?: number; bytes?: number; age?: number };
+  /** How fast all of it is sent; `false`: at once. Defaults: `burst` 20 and `perSecond` 50 messages, `bytesPerSecond` 512 KiB, twice that at once. */
+  pace?: false | { burst?: number; perSecond?: number; bytesPerSecond?: number };
+  /** `false`: a room has one message on its way at most, and gets them in order even where the hub refuses one as too fast. Default true. */
+  pipeline?: boolean;
   /** `interval` of silence before the hub is asked (default: 1.5 times its `ping_interval`), `timeout` for its answer (10,000). `false`: never. */
   heartbeat?: false | { interval?: number; timeout?: number };
   /** Bytes of a message above which it is rejected here. Default 1 MiB - 2 KiB, as the hub has it. */
@@ -121,6 +128,7 @@ export interface Sending<Ack = void> {
   /** Takes it back if it was not sent yet; whether it did. */
   cancel(): boolean;
 }
+/** `queue: false`: it may wait for its turn, but not for a connection. */
 export interface SendOptions { id?: Id; queue?: boolean; timeout?: number; }
 
 export interface Handlers<T = any> {
@@ -141,7 +149,7 @@ export interface SubscribeOptions {
 }
 export interface Subscription {
   readonly room: string;
-  /** The hub's first answer; rejects if the room may not be subscribed to. */
+  /** The hub's first answer; rejects if the room may not be subscribed to (`forbidden` …), is left (`cancelled`), or the client is closed (`closed`). */
   readonly ready: Promise<Subscribed>;
   readonly members: number | null;
   readonly position: Position | null;
@@ -176,6 +184,7 @@ export class Framecast {
   once(type: string, listener: (event: any) => void): () => void;
 
   connect(): void;
+  /** Throws what a WebSocket throws, and closes nothing, if `code` is not 1000 or 3000 to 4999, or `reason` has more than 123 bytes. */
   close(code?: number, reason?: string): Promise<void>;
   ping(options?: { timeout?: number }): Promise<number>;
   auth(token: string, options?: { timeout?: number }): Promise<Authenticated>;
@@ -192,7 +201,7 @@ export class Framecast {
   history(room: string, options?: { since?: Position; limit?: number; timeout?: number }): Promise<History>;
 
   call<T = any>(method: string, params?: object | unknown[], options?: { timeout?: number }): Promise<T>;
-  notify(method: string, params?: object | unknown[]): "sent" | "rejected";
+  notify(method: string, params?: object | unknown[]): "sent" | "queued" | "rejected";
   batch(calls: Call[], options?: { timeout?: number }): Promise<PromiseSettledResult<any>[]>;
 }
 

@@ -30,6 +30,9 @@ const DEFAULTS = {
   /** What a hub takes as one message: 1 MiB, less what it writes around a payload. */
   messageBytes: (1 << 20) - 2_048,
   resend: "remembered",
+  /** Half of what a hub allows by default: bytes may be two seconds' at once. */
+  pace: { burst: 20, perSecond: 50, bytesPerSecond: 1 << 19 },
+  pipeline: true,
   autoConnect: true,
 };
 
@@ -37,8 +40,12 @@ const DEFAULTS = {
 const RETRY_AFTER_MAX = 300_000;
 /** Tokens in a row that may be refused before it is no use to ask for another. */
 const REFUSED_TOKENS_MAX = 3;
-/** Messages on their way without an ack; more wait. Far below a hub's burst, so that nobody who sends in a loop is cut for it. */
+/** Messages on their way without an ack; more wait. */
 const WINDOW = 32;
+/** Requests that wait for the pace; above that they are refused. */
+const PENDING_MAX = 1_000;
+/** The pace is halved once for what was refused within this time: it was sent before we knew. */
+const SLOWED_FOR = 1_000;
 /** How long `close()` waits for the hub to say goodbye as well. */
 const CLOSE_WITHIN = 1_000;
 /** Direct messages whose id is remembered: a hub sends one again until it has our receipt. */
@@ -69,7 +76,8 @@ export class Backoff {
   }
 
   next() {
-    return this.random() * Math.min(this.cap, this.base * 2 ** this.attempt++);
+    const most = Math.min(this.cap, this.base * 2 ** Math.min(this.attempt++, 50));
+    return Math.min(this.random() * most, TIMER_MAX);
   }
 
   reset() {
@@ -126,6 +134,11 @@ function expiryOf(token) {
 }
 
 const now = () => performance.now();
+/** A timer that no number confuses: none for `Infinity`, and no wait above what timers can do, which they would take for 1 ms. */
+const after = (ms, call) => (ms === Infinity ? undefined : setTimeout(call, ms > 0 ? Math.min(ms, TIMER_MAX) : 0));
+/** Options over their defaults. One that is `undefined`, or no number, was not given. */
+const over = (defaults, given) =>
+  ({ ...defaults, ...Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined && !Number.isNaN(value))) });
 const keyOf = (id) => JSON.stringify(id);
 const valueOf = (value, ...args) => (typeof value === "function" ? value(...args) : value);
 const sizeOf = (data) => (typeof data === "string" ? new TextEncoder().encode(data).length : data.byteLength);
@@ -145,6 +158,66 @@ function safely(call, ...args) {
   } catch (error) {
     if (typeof reportError === "function") reportError(error);
     else queueMicrotask(() => { throw error; });
+  }
+}
+
+/**
+ * How fast we speak: so many messages at once, so many a second, and bytes likewise. A hub closes who does not heed its limits, so
+ * that whatever is sent is counted here, and all of it is slower for a while once the hub has refused any of it.
+ */
+class Pace {
+  /** The part of our own pace that the hub bears. */
+  share = 1;
+  /** Nothing goes before. */
+  until = 0;
+  #slowedAt = -Infinity;
+
+  constructor({ burst, perSecond, bytesPerSecond }) {
+    Object.assign(this, { burst, perSecond, bytesPerSecond, messages: burst, bytes: 2 * bytesPerSecond, at: now() });
+  }
+
+  /** Milliseconds until the next may go; 0: now. */
+  wait() {
+    this.#refill();
+    const messages = this.messages >= 1 ? 0 : (1 - this.messages) / (this.perSecond * this.share);
+    const bytes = this.bytes >= 0 ? 0 : -this.bytes / (this.bytesPerSecond * this.share);
+    return Math.max(this.until - now(), 1_000 * messages, 1_000 * bytes, 0);
+  }
+
+  take(messages, bytes) {
+    this.#refill();
+    this.messages -= messages;
+    this.bytes -= bytes;
+    this.share = Math.min(1, this.share + 0.1 / this.perSecond);
+  }
+
+  /** The hub has refused something, and bears the next one after so long. */
+  slower(ms) {
+    if (now() - this.#slowedAt > SLOWED_FOR) {
+      this.#slowedAt = now();
+      this.share = Math.max(this.share / 2, Math.min(1, 1 / this.perSecond));
+    }
+    this.hold(ms);
+    this.messages = Math.min(this.messages, 1);
+    this.at = this.until;
+  }
+
+  hold(ms) {
+    this.until = Math.max(this.until, now() + Math.min(ms, RETRY_AFTER_MAX));
+  }
+
+  /** Another connection is not told of by what an earlier one was told to wait. */
+  release() {
+    this.until = 0;
+    this.at = Math.min(this.at, now());
+  }
+
+  #refill() {
+    const seconds = (now() - this.at) / 1_000;
+    if (seconds <= 0) return;
+    this.at += 1_000 * seconds;
+    this.messages = Math.min(Math.max(1, this.burst * this.share), this.messages + seconds * this.perSecond * this.share);
+    this.bytes = Math.min(2 * this.bytesPerSecond * this.share, this.bytes + seconds * this.bytesPerSecond * this.share);
   }
 }
 
@@ -180,13 +253,35 @@ class Outbox {
     return this.waiting.length < this.bounds.count && this.bytes + item.bytes <= this.bounds.bytes;
   }
 
-  /** Puts an item where its order says; `failure` is what it is told if it waits for too long. */
-  wait(item, failure) {
+  /** Whether an item may be sent. `isOneByOne`: none while another one to the same room is on its way. */
+  may(item, isOneByOne) {
+    if (item.id !== undefined && this.flying.size >= WINDOW) return false;
+    return !isOneByOne || ![...this.flying.values()].some(({ to }) => to === item.to);
+  }
+
+  /** The next that may be sent. None overtakes another one to the same room. */
+  next(isOneByOne) {
+    const busy = new Set(isOneByOne ? [...this.flying.values()].map(({ to }) => to) : []);
+    return this.waiting.find((item) => {
+      const may = !busy.has(item.to) && (item.id === undefined || this.flying.size < WINDOW);
+      busy.add(item.to);
+      return may;
+    });
+  }
+
+  /** Puts an item where its order says. */
+  wait(item) {
     this.remove(item);
     const at = this.waiting.findLastIndex((other) => other.order < item.order);
     this.waiting.splice(at + 1, 0, item);
     this.bytes += item.bytes;
-    this.within(item, this.bounds.age, failure);
+    this.within(item, this.bounds.age, overdue(item));
+  }
+
+  /** The hub has not taken an item: as far as that goes it was never sent. */
+  unsent(item) {
+    item.sends -= 1;
+    if (item.sends === 0) item.firstSent = undefined;
   }
 
   /** Notes that an item was sent; one without an id is done with. */
@@ -219,13 +314,16 @@ class Outbox {
   within(item, ms, failure) {
     clearTimeout(item.timer);
     const end = () => { this.fail(item, failure()); this.freed(); };
-    if (ms !== Infinity) item.timer = setTimeout(end, Math.min(ms, TIMER_MAX));
+    item.timer = after(ms, end);
   }
 }
 
-const expired = (item) => () => new FramecastError("expired", "it waited for too long, and was not sent", { id: item.id });
 const unknown = (item) => () =>
   new FramecastError("unknown", "sent before the connection was lost; whether it arrived cannot be told", { id: item.id });
+const unless = (code, message) => (item) => () => (item.sends > 0 ? unknown(item)() : new FramecastError(code, message, { id: item.id }));
+const overdue = unless("expired", "it waited for too long, and was not sent");
+const closed = unless("closed", "closed before it was sent");
+const offline = unless("offline", "the connection was lost before it was sent");
 
 /** A room, or a pattern of rooms, that somebody wants: who handles it, on which terms, and where we are in it. */
 class Room {
@@ -235,6 +333,13 @@ class Room {
   members = null;
   /** Of what was received last; `null` before the first answer, and for a pattern always. */
   position = null;
+  /** Up to where the hub has told our position; binary messages are counted from there. */
+  told = 0;
+  /** Offsets of our own messages that we get no copy of, and are not there yet. */
+  own = new Set();
+  /** What has come while we wait for an answer that brings it again: the offsets, and the last of them. */
+  early = new Set();
+  earlyAt = 0;
   ready = deferred();
 
   constructor(name, terms) {
@@ -243,16 +348,47 @@ class Room {
     this.terms = terms;
   }
 
+  /** Where we are, as the hub has told it. */
+  at(epoch, offset) {
+    if (this.position?.epoch !== epoch) this.own.clear();
+    this.position = { epoch, offset };
+    this.told = offset;
+    this.#skipOwn();
+  }
+
   /** Takes a message's place; whether it is a new one. Binary messages do not show theirs, and take one each. */
   takes(message) {
     if (message.type === "binary") {
-      if (this.position) this.position.offset += 1;
+      if (!this.position) return true;
+      this.position.offset += 1;
+      this.#skipOwn();
     } else if (message.offset !== undefined) {
       const { epoch, offset } = message;
       if (this.position?.epoch === epoch && offset <= this.position.offset) return false;
-      this.position = { epoch, offset };
+      this.at(epoch, offset);
     }
     return true;
+  }
+
+  /** A message of ours that we get no copy of has this place, which a binary one may have been counted for already. */
+  ownAt(offset) {
+    if (!this.position || offset <= this.told) return;
+    this.own.add(offset);
+    if (offset <= this.position.offset) this.position.offset += 1;
+    this.#skipOwn();
+  }
+
+  #skipOwn() {
+    for (const offset of this.own) if (offset <= this.told) this.own.delete(offset);
+    while (this.own.has(this.position.offset + 1)) this.position.offset += 1;
+  }
+
+  /** Notes what has come before the hub's answer to our `subscribe`. Bytes can be counted if the room's messages came before it as well. */
+  isEarly(message) {
+    if (this.state !== "asked" || !this.asked.since) return;
+    if (message.type === "binary") this.earlyAt += 1;
+    else if (message.epoch === this.asked.since.epoch) this.earlyAt = message.offset;
+    if (message.type !== "binary" || this.asked.isLive) this.early.add(this.earlyAt);
   }
 }
 
@@ -281,23 +417,30 @@ export class Framecast {
   #latency = null;
   #refusedTokens = 0;
   #refusedToken; // the last one
-  #paused = false; // the hub has asked us to be slower
-  #window = WINDOW;
+  #pace;
+  #pending = []; // requests that wait for the pace
+  #isRequestsTurn = false;
+  #isOneByOne; // to a room, so that what is refused is not overtaken
+  #flushTimer;
   #acked = new Set();
   #onWake = () => this.#wake();
 
   /** `url` may also be an option; see README.md for all of them. */
   constructor(url, options = {}) {
     if (url !== null && typeof url === "object" && !(url instanceof URL)) [url, options] = [undefined, url];
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = over(DEFAULTS, options);
     if (url !== undefined) this.#options.url = url;
-    for (const group of ["reconnect", "queue", "heartbeat"]) {
-      const given = options[group];
-      const off = { reconnect: { attempts: 0 }, queue: { count: 0 }, heartbeat: { interval: Infinity } };
-      this.#options[group] = { ...DEFAULTS[group], ...(given === false ? off[group] : given) };
+    const off = {
+      reconnect: { attempts: 0 }, queue: { count: 0 }, heartbeat: { interval: Infinity },
+      pace: { burst: Infinity, perSecond: Infinity, bytesPerSecond: Infinity },
+    };
+    for (const group of Object.keys(off)) {
+      this.#options[group] = over(DEFAULTS[group], options[group] === false ? off[group] : options[group]);
     }
+    this.#pace = new Pace(this.#options.pace);
+    this.#isOneByOne = !this.#options.pipeline;
     this.#outbox = new Outbox(this.#options.queue, () => this.#flush());
-    this.#backoff = new Backoff({ ...this.#options.reconnect, random: this.#options.random });
+    this.#backoff = new Backoff(over(this.#options.reconnect, { random: this.#options.random }));
     this.#clientId = options.clientId;
     this.#resume = options.resume;
     if (this.#options.autoConnect) this.connect();
@@ -362,10 +505,17 @@ export class Framecast {
     this.#attempt("connect");
   }
 
-  /** Ends it for good: what waits is told so, and nothing connects any more. Resolves within a second. */
+  /**
+   * Ends it for good: what waits is told so, and nothing connects any more. Resolves within a second. A code or a reason that WebSocket
+   * does not take throws, as it does there: before anything is done.
+   */
   close(code = 1000, reason = "") {
+    if (code !== 1000 && !(Number.isInteger(code) && code >= 3000 && code <= 4999)) {
+      throw new DOMException(`${code} is not 1000, nor between 3000 and 4999`, "InvalidAccessError");
+    }
+    if (sizeOf(`${reason}`) > 123) throw new DOMException("the reason has more than 123 bytes", "SyntaxError");
     if (this.#phase === "closing") return this.#closing.promise;
-    if (this.#phase === "idle" || this.#phase === "closed") return Promise.resolve();
+    if (this.#phase === "closed") return Promise.resolve();
     this.#closing = deferred();
     const { promise } = this.#closing;
     const link = this.#link;
@@ -385,7 +535,7 @@ export class Framecast {
     this.#link = link;
     this.#phase = "connecting";
     const { connectTimeout } = this.#options;
-    link.connectTimer = setTimeout(() => this.#lost(link, 1006, `not connected within ${connectTimeout} ms`), connectTimeout);
+    link.connectTimer = after(connectTimeout, () => this.#lost(link, 1006, `not connected within ${connectTimeout} ms`));
     let url, protocols;
     try {
       link.token = await this.#token(why);
@@ -439,8 +589,11 @@ export class Framecast {
   #welcomed(link, welcome) {
     link.welcome = welcome;
     link.skew = welcome.ts - Date.now();
-    clearTimeout(link.connectTimer); // from here on the hub has its own deadline
     if (welcome.resume !== null) return this.#opened(link, welcome.user_id, link.token && expiryOf(link.token));
+    // The hub has a deadline of its own for the token, and says more when it closes: it comes first if it is there at all.
+    const { connectTimeout } = this.#options;
+    clearTimeout(link.connectTimer);
+    link.connectTimer = after(connectTimeout + CLOSE_WITHIN, () => this.#lost(link, 1006, "welcomed, but not taken in, in time"));
     if (link.token === undefined) {
       this.#emit("error", new FramecastError("unauthorized", "the hub asks for a token"));
     }
@@ -465,6 +618,7 @@ export class Framecast {
   #opened(link, userId, expiresAt) {
     const { welcome } = link;
     const resumed = Boolean(welcome.resume) && welcome.resume === this.#resume && welcome.client_id === this.#clientId;
+    clearTimeout(link.connectTimer);
     link.open = true;
     link.openedAt = now();
     this.#phase = "open";
@@ -472,14 +626,13 @@ export class Framecast {
     this.#resume = welcome.resume ?? undefined;
     this.#userId = userId;
     this.#refusedToken = undefined;
-    this.#paused = false;
-    this.#window = WINDOW;
+    this.#pace.release();
     this.#expires(link, expiresAt);
     this.#beat(link);
     this.#unsettled(resumed ? welcome.dedupe_window * 900 : 0); // a tenth of it for the way
     // Rooms before patterns: what is recovered of a room has then not come by a pattern as well.
     const rooms = [...this.#rooms.values()].sort((a, b) => a.isPattern - b.isPattern);
-    for (const room of rooms) this.#ask(room);
+    for (const room of rooms) this.#join(room);
     this.#emit("open", { clientId: this.#clientId, userId, resumed, server: welcome.server });
     this.#flush();
   }
@@ -489,7 +642,7 @@ export class Framecast {
     const { resend } = this.#options;
     for (const item of [...this.#outbox.flying.values()]) {
       const remembered = now() - item.firstSent < within;
-      if (resend === "always" || (resend === "remembered" && remembered)) this.#outbox.wait(item, unknown(item));
+      if (resend === "always" || (resend === "remembered" && remembered)) this.#outbox.wait(item);
       else this.#outbox.fail(item, unknown(item)());
     }
   }
@@ -498,6 +651,7 @@ export class Framecast {
   #drop(link) {
     if (!link) return;
     this.#link = null;
+    clearTimeout(this.#flushTimer);
     for (const timer of ["connectTimer", "closeTimer", "beatTimer", "checkTimer", "tokenTimer"]) clearTimeout(link[timer]);
     const { socket } = link;
     if (!socket) return;
@@ -510,7 +664,10 @@ export class Framecast {
     if (this.#link !== link) return;
     this.#drop(link);
     const lost = () => new FramecastError("disconnected", "the connection was lost before the answer", { closeCode: code });
-    for (const request of [...this.#requests.values()]) request.fail(lost());
+    const unsent = (id) => new FramecastError("offline", "the connection was lost before it was sent", { id });
+    for (const request of [...this.#requests.values()]) request.fail(request.isSent ? lost() : unsent(request.id));
+    this.#pending.length = 0;
+    for (const item of [...this.#outbox.waiting]) if (item.isOnlyNow) this.#outbox.fail(item, offline(item)());
     for (const room of this.#rooms.values()) {
       clearTimeout(room.retry);
       room.state = "wanted";
@@ -549,7 +706,7 @@ export class Framecast {
 
   #schedule(delay, why) {
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#attempt(why), delay);
+    this.#retry = after(delay, () => this.#attempt(why));
   }
 
   #finish({ code, reason, wasClean }) {
@@ -557,13 +714,16 @@ export class Framecast {
     clearTimeout(this.#retry);
     for (const [target, type] of this.#wakers()) target.removeEventListener(type, this.#onWake);
     for (const request of [...this.#requests.values()]) request.fail(new FramecastError("closed", "the client was closed"));
+    this.#pending.length = 0;
     for (const room of this.#rooms.values()) {
       clearTimeout(room.retry);
       room.state = "wanted";
+      if (room.wasIn) continue;
+      room.ready.reject(new FramecastError("closed", "the client was closed", { room: room.name }));
+      room.ready = deferred(); // of who subscribes from now on, and of `connect()`
     }
     for (const item of [...this.#outbox.waiting, ...this.#outbox.flying.values()]) {
-      const failure = item.sends > 0 ? unknown(item)() : new FramecastError("closed", "closed before it was sent", { id: item.id });
-      this.#outbox.fail(item, failure);
+      this.#outbox.fail(item, closed(item)());
     }
     this.#closing?.resolve();
     this.#closing = undefined;
@@ -574,28 +734,29 @@ export class Framecast {
 
   /** Any message is one; after too long a silence we ask. */
   #beat(link) {
-    const interval = this.#options.heartbeat.interval ?? 1_500 * link.welcome.ping_interval;
+    const own = 1_500 * link.welcome.ping_interval;
+    const interval = this.#options.heartbeat.interval ?? (own > 0 ? own : 30_000); // 0 is said by a hub that sends no pings
     if (interval === Infinity) return;
     clearTimeout(link.beatTimer);
     const left = link.heard + interval - now();
     if (left <= 0) this.#check(link);
-    link.beatTimer = setTimeout(() => this.#beat(link), Math.min(left > 0 ? left : interval, TIMER_MAX));
+    link.beatTimer = after(left > 0 ? left : interval, () => this.#beat(link));
   }
 
   #check(link, timeout = this.#options.heartbeat.timeout) {
     if (!link?.open || link.checkTimer !== undefined || this.#phase !== "open") return;
-    link.socket.send('{"type":"ping"}');
+    this.#say(link, '{"type":"ping"}');
     const due = now() + timeout;
     const dead = () => {
       // Who is late itself was asleep: what has come meanwhile has not been handed to us yet.
       if (now() - due > timeout && !link.lateOnce) {
         link.lateOnce = true;
-        link.checkTimer = setTimeout(dead, timeout);
+        link.checkTimer = after(timeout, dead);
       } else {
         this.#lost(link, 1006, `no sign of life within ${timeout} ms`);
       }
     };
-    link.checkTimer = setTimeout(dead, timeout);
+    link.checkTimer = after(timeout, dead);
   }
 
   /** The network is back, or somebody looks at the page again: no reason to wait, and one to ask whether the hub is there. */
@@ -683,26 +844,34 @@ export class Framecast {
   }
 
   #answered(message) {
-    const request = this.#requests.get(keyOf(message.id));
+    const request = this.#requests.get(keyOf(message?.id));
+    const { code, retry_after_ms } = message?.error?.data ?? {};
+    if (code === "rate_limited") this.#slower(retry_after_ms);
     if (request) request.done(message);
-    else if (message.error) this.#emit("error", rpcError(message.error));
+    else if (message?.error) this.#emit("error", rpcError(message.error));
   }
 
   #message(message) {
     const room = this.#rooms.get(message.room);
-    if (room && !room.isPattern && room.state === "joined" && !room.takes(message)) return; // it was here before
+    if (room && !room.isPattern) {
+      if (room.state === "joined" && !room.takes(message)) return; // it was here before
+      room.isEarly(message);
+      // All others have got it while we waited for the answer.
+      if (room.state === "joined" && room.early.delete(room.position?.offset)) return this.#tell(message, "message", true);
+    }
     this.#emit("message", message);
     this.#tell(message, "message");
   }
 
   /** Calls the handlers of the message's room: its own, and those of patterns that it is in. */
-  #tell(event, what) {
+  #tell(event, what, isAgain = false) {
     const tell = (room) => {
       for (const handler of [...room.handlers]) if (handler[what]) safely(handler[what], event);
     };
     const own = this.#rooms.get(event.room);
     // What comes before the hub's answer is of an earlier subscription, and comes again if it is recovered.
     if (own && (own.state === "joined" || what !== "message")) tell(own);
+    if (isAgain) return;
     for (const room of this.#rooms.values()) {
       if (room !== own && room.isPattern && room.state === "joined" && matches(room.name, event.room)) tell(room);
     }
@@ -710,7 +879,7 @@ export class Framecast {
 
   #gap(gap) {
     const room = this.#rooms.get(gap.room);
-    if (room?.position && gap.to > room.position.offset) room.position.offset = gap.to;
+    if (room?.position && gap.to > room.position.offset) room.at(room.position.epoch, gap.to);
     this.#emit("gap", gap);
     this.#tell(gap, "gap");
   }
@@ -723,7 +892,11 @@ export class Framecast {
   }
 
   #direct(link, message) {
-    if (message.receipt) link.socket.send(JSON.stringify({ type: "ack", id: message.id }));
+    // Without room for it the hub sends the message again.
+    if (message.receipt && this.#pending.length < PENDING_MAX) {
+      this.#pending.push({ data: JSON.stringify({ type: "ack", id: message.id }), count: 1, requests: [] });
+      this.#flush();
+    }
     if (message.receipt && this.#acked.has(message.id)) return; // our receipt was late
     if (message.receipt) this.#acked.add(message.id);
     if (this.#acked.size > RECEIPTS_KEPT) this.#acked.delete(this.#acked.values().next().value);
@@ -748,6 +921,7 @@ export class Framecast {
     if (code === "unauthorized" && !link.open && id === null) return void this.#unauthorized(link, error);
     const item = this.#outbox.flying.get(keyOf(id));
     const request = this.#requests.get(keyOf(id));
+    if (code === "rate_limited") this.#slower(error.retry_after_ms);
     if (item) this.#refused(item, error);
     else if (request) request.fail(error);
     else this.#emit("error", error);
@@ -760,29 +934,57 @@ export class Framecast {
     return this.#request(message, options);
   }
 
-  #request(message, { timeout = this.#options.requestTimeout, early = false, id = this.#id() } = {}) {
-    return this.#expect(id, timeout, early, () => this.#link.socket.send(JSON.stringify({ ...message, id })));
+  #request(message, { id = this.#id(), ...options } = {}) {
+    return this.#expect([id], JSON.stringify({ ...message, id }), options)[0];
   }
 
-  #expect(id, timeout, early, send) {
-    const { promise, resolve, reject } = deferred();
-    const key = keyOf(id);
-    const isThere = this.#phase === "open" || (early && this.#link?.welcome);
-    if (!isThere) {
-      reject(new FramecastError("offline", "not connected"));
-      return promise;
-    }
-    const end = (settle) => (value) => {
-      clearTimeout(timer);
-      this.#requests.delete(key);
-      settle(value);
+  /**
+   * The promises of the answers to `data`, one for each id. Their time counts from when it was sent, which is at once if it is `early`:
+   * allowed before we are known to the hub.
+   */
+  #expect(ids, data, { timeout, early = false, isBounded = true, count = ids.length } = {}) {
+    const requests = ids.map((id) => ({ id, isSent: false, timer: undefined, ...deferred() }));
+    const answers = requests.map(({ promise }) => promise);
+    const refused = (code, text) => {
+      for (const { id, reject } of requests) reject(new FramecastError(code, text, { id }));
+      return answers;
     };
-    const fail = end(reject);
-    const timer = timeout === Infinity ? undefined
-      : setTimeout(() => fail(new FramecastError("timeout", `no answer within ${timeout} ms`, { id })), timeout);
-    this.#requests.set(key, { done: end(resolve), fail });
-    send();
-    return promise;
+    if (this.#phase !== "open" && !(early && this.#link?.welcome)) return refused("offline", "not connected");
+    const bytes = sizeOf(data);
+    if (bytes > this.#options.messageBytes) return refused("too_large", `${bytes} bytes are more than a hub takes`);
+    if (isBounded && this.#pending.length >= PENDING_MAX) return refused("queue_full", "too many requests wait to be sent");
+    for (const request of requests) {
+      const end = (settle) => (value) => {
+        clearTimeout(request.timer);
+        this.#requests.delete(keyOf(request.id));
+        settle(value);
+      };
+      Object.assign(request, { done: end(request.resolve), fail: end(request.reject) });
+      this.#requests.set(keyOf(request.id), request);
+    }
+    const { requestTimeout } = this.#options;
+    const errand = { data, count, requests, timeout: timeout === undefined || Number.isNaN(timeout) ? requestTimeout : timeout };
+    if (early) {
+      this.#ask(errand);
+    } else {
+      this.#pending.push(errand);
+      this.#flush();
+    }
+    return answers;
+  }
+
+  /** Sends what is to be answered, and begins to wait for it. */
+  #ask({ data, count, requests, timeout }) {
+    this.#say(this.#link, data, count);
+    for (const request of requests) {
+      request.isSent = true;
+      request.timer = after(timeout, () => request.fail(new FramecastError("timeout", `no answer within ${timeout} ms`, { id: request.id })));
+    }
+  }
+
+  #say(link, data, count = 1) {
+    link.socket.send(data);
+    this.#pace.take(count, sizeOf(data));
   }
 
   #id() {
@@ -795,19 +997,19 @@ export class Framecast {
     const envelope = { type: "message", id, room, payload: payload === undefined ? null : payload };
     if (key !== undefined) envelope.key = key;
     if (echo === false) envelope.echo = false;
-    return this.#submit(JSON.stringify(envelope), id, options);
+    return this.#submit(JSON.stringify(envelope), id, { ...options, to: room, isSilent: echo === false });
   }
 
-  /** Sends bytes to a room. They have no id, so there is no ack, and nothing is queued unless `queue` is true. */
+  /** Sends bytes to a room. They have no id, so there is no ack, and they do not wait for a connection unless `queue` is true. */
   publishBinary(room, bytes, { queue = false } = {}) {
-    return this.#submit(frame(room, bytes), undefined, { queue });
+    return this.#submit(frame(room, bytes), undefined, { queue, to: room });
   }
 
   /** Sends to all connections of a user; `receipt` has the hub tell (event `receipt`) how many have got it. */
   direct(to, payload, { id = this.#id(), receipt, ...options } = {}) {
     const envelope = { type: "direct", id, to, payload: payload === undefined ? null : payload };
     if (receipt) envelope.receipt = true;
-    return this.#submit(JSON.stringify(envelope), id, options);
+    return this.#submit(JSON.stringify(envelope), id, { ...options, to: `user ${to}` });
   }
 
   /** Sends a message of any kind, as it is. Only `message` and `direct` with an id wait where there is no connection, unless `queue` says so. */
@@ -815,7 +1017,7 @@ export class Framecast {
     if (message instanceof ArrayBuffer || ArrayBuffer.isView(message)) return this.#submit(message, undefined, { queue: false, ...options });
     const isObject = typeof message === "object" && message !== null;
     const acked = isObject && ["message", "direct"].includes(message.type) && message.id !== undefined && message.id !== null;
-    return this.#submit(isObject ? JSON.stringify(message) : String(message), acked ? message.id : undefined, { queue: acked, ...options });
+    return this.#submit(isObject ? JSON.stringify(message) : String(message), acked ? message.id : undefined, { queue: acked, ...options, to: message?.room, isSilent: message?.echo === false });
   }
 
   /** Takes back what waits and was never sent; whether it did. */
@@ -826,49 +1028,57 @@ export class Framecast {
     return true;
   }
 
-  #submit(data, id, { queue = true, timeout = this.#options.requestTimeout } = {}) {
+  #submit(data, id, { queue = true, timeout, to, isSilent = false } = {}) {
     const outbox = this.#outbox;
-    const item = outbox.item(data, id, { timeout });
+    const { requestTimeout, queue: bounds, messageBytes } = this.#options;
+    const within = timeout === undefined || Number.isNaN(timeout) ? requestTimeout : timeout;
+    const item = outbox.item(data, id, { timeout: within, to, isSilent, isOnlyNow: !queue });
     const told = (status, reason) => ({ status, reason, id, ack: item.ends.promise, cancel: () => this.cancel(id) });
     const rejected = (code, message) => {
       item.ends.reject(new FramecastError(code, message, { id }));
       return told("rejected", code);
     };
     if (this.#phase === "closed" || this.#phase === "closing") return rejected("closed", "the client is closed");
-    if (item.bytes > this.#options.messageBytes) return rejected("too_large", `${item.bytes} bytes are more than a hub takes`);
+    if (item.bytes > messageBytes) return rejected("too_large", `${item.bytes} bytes are more than a hub takes`);
     if (id !== undefined && outbox.has(id)) return rejected("duplicate_id", "a message of this id is on its way");
-    if (outbox.waiting.length === 0 && this.#mayTransmit(id !== undefined)) {
+    if (this.#phase !== "open" && (!queue || bounds.count === 0)) return rejected("offline", "not connected");
+    const isNext = outbox.waiting.length + this.#pending.length === 0 && outbox.may(item, this.#isOneByOne);
+    if (isNext && this.#phase === "open" && this.#delay() === 0) {
       this.#transmit(item);
       return told("sent");
     }
-    if (!queue && this.#phase !== "open") return rejected("offline", "not connected");
-    if (!queue) return rejected("queue_full", "others wait already");
     if (!outbox.fits(item)) return rejected("queue_full", "the queue is full");
-    outbox.wait(item, expired(item));
+    outbox.wait(item);
     this.#flush();
-    return told("queued");
+    return told(item.sends > 0 ? "sent" : "queued");
   }
 
   #transmit(item) {
-    this.#link.socket.send(item.data);
+    this.#say(this.#link, item.data);
     this.#outbox.sent(item, item.timeout);
   }
 
-  /** What a socket holds back is memory of ours as well; and what is on its way is kept until it is acked. */
-  #mayTransmit(isAcked) {
-    if (this.#phase !== "open" || this.#paused) return false;
-    if (this.#link.socket.bufferedAmount > this.#options.queue.bytes) {
-      this.#pause(50);
-      return false;
-    }
-    return !isAcked || this.#outbox.flying.size < this.#window;
+  /** Milliseconds until something may be sent: what a socket holds back is memory of ours as well. */
+  #delay() {
+    return this.#link.socket.bufferedAmount > this.#options.queue.bytes ? 50 : this.#pace.wait();
   }
 
-  /** Sends what waits, in its order, a few at a time: the next follow their acks. */
+  /** Sends what waits, as fast as we may: requests and messages by turns, those to a room in the order of the calls. */
   #flush() {
-    const { waiting, flying } = this.#outbox;
-    while (waiting.length > 0 && this.#mayTransmit(waiting[0].id !== undefined)) this.#transmit(waiting[0]);
-    if (waiting.length === 0 && flying.size === 0) this.#window = WINDOW;
+    clearTimeout(this.#flushTimer);
+    while (this.#phase === "open") {
+      const item = this.#outbox.next(this.#isOneByOne);
+      const errand = this.#pending[0];
+      if (!item && !errand) return;
+      const delay = this.#delay();
+      if (delay > 0) {
+        this.#flushTimer = after(delay, () => this.#flush());
+        return;
+      }
+      this.#isRequestsTurn = !this.#isRequestsTurn;
+      if (errand && (!item || this.#isRequestsTurn)) this.#ask(this.#pending.shift());
+      else this.#transmit(item);
+    }
   }
 
   #ack(message) {
@@ -876,26 +1086,29 @@ export class Framecast {
     if (!item) return this.#answered(message);
     this.#outbox.remove(item);
     const { type, ...ack } = message;
+    if (item.isSilent) this.#rooms.get(item.to)?.ownAt(ack.offset);
     item.ends.resolve(ack);
     this.#flush();
   }
 
   /** Too fast, or still on its way from before a cut: again later by the same id. Anything else is final. */
   #refused(item, error) {
-    const tooFast = error.code === "rate_limited";
-    if (!tooFast && !(error.code === "unavailable" && item.sends > 1)) {
+    if (error.code === "rate_limited") {
+      this.#outbox.unsent(item);
+      this.#outbox.wait(item);
+    } else if (error.code === "unavailable" && item.sends > 1) {
+      this.#pace.hold(1_000);
+      this.#outbox.wait(item);
+    } else {
       this.#outbox.fail(item, error);
-      return this.#flush();
     }
-    this.#outbox.wait(item, expired(item));
-    this.#window = 1; // one by one from now on, so that none overtakes another
-    this.#pause(tooFast ? error.retry_after_ms ?? 100 : 1_000);
+    this.#flush();
   }
 
-  #pause(ms) {
-    if (this.#paused) return;
-    this.#paused = true;
-    setTimeout(() => { this.#paused = false; this.#flush(); }, ms);
+  /** The hub has refused something as too fast. From now on a room has one message on its way, so that a later one is not taken before it. */
+  #slower(ms = 100) {
+    this.#isOneByOne = true;
+    this.#pace.slower(ms);
   }
 
   // Rooms
@@ -915,24 +1128,27 @@ export class Framecast {
       room = new Room(name, terms);
       room.position = since ? { ...since } : null;
       this.#rooms.set(name, room);
-      if (this.#phase === "open") this.#ask(room);
+      if (this.#phase === "open") this.#join(room);
     } else if (terms.presence && !room.terms.presence) {
       // A subscription's terms stand: for others it is made anew, and what comes between the two is recovered.
       room.terms.presence = true;
       if (this.#phase === "open" && room.state !== "wanted") {
-        this.#leave(name);
-        this.#ask(room);
+        this.#again(room);
       }
     }
     room.handlers.add(own);
+    const ready = deferred();
+    if (this.#phase === "closed" || this.#phase === "closing") ready.reject(new FramecastError("closed", "the client is closed", { room: name }));
+    else room.ready.promise.then(ready.resolve, ready.reject);
     const members = () => room.members;
     const position = () => room.position && { ...room.position };
     return {
       room: name,
-      ready: room.ready.promise,
+      ready: ready.promise,
       get members() { return members(); },
       get position() { return position(); },
       unsubscribe: () => {
+        ready.reject(new FramecastError("cancelled", "unsubscribed", { room: name }));
         if (!room.handlers.delete(own) || room.handlers.size > 0 || this.#rooms.get(name) !== room) return;
         this.#rooms.delete(name);
         clearTimeout(room.retry);
@@ -942,21 +1158,30 @@ export class Framecast {
   }
 
   #leave(name) {
-    this.#request({ type: "unsubscribe", room: name }).catch(() => {}); // that we are not in it is what we want
+    this.#request({ type: "unsubscribe", room: name }, { isBounded: false }).catch(() => {}); // that we are not in it is what we want
   }
 
-  #ask(room) {
+  /** Leaves and joins, so that the terms are ours and what we are told is the room from our place on. */
+  #again(room) {
+    this.#leave(room.name);
+    this.#join(room, true);
+  }
+
+  #join(room, isLive = false) {
     const since = room.position ? { ...room.position } : undefined;
     const wasIn = room.wasIn;
     room.state = "asked";
     const id = this.#id();
-    room.asked = { id, since, wasIn };
+    room.asked = { id, since, wasIn, isLive };
+    room.early.clear();
+    room.earlyAt = since?.offset ?? 0;
+    if (since) room.told = since.offset; // bytes are sent again from there, and counted from there
     const current = () => this.#rooms.get(room.name) === room && room.asked?.id === id;
-    this.#request({ type: "subscribe", room: room.name, ...(since && { since }), ...room.terms }, { id }).catch((error) => {
-      if (!current() || error.code === "disconnected" || error.code === "closed") return;
+    this.#request({ type: "subscribe", room: room.name, ...(since && { since }), ...room.terms }, { id, isBounded: false }).catch((error) => {
+      if (!current() || ["disconnected", "offline", "closed"].includes(error.code)) return;
       room.state = "refused";
-      const later = ["rate_limited", "unavailable"].includes(error.code);
-      if (later) room.retry = setTimeout(() => this.#phase === "open" && this.#ask(room), error.retry_after_ms ?? 1_000);
+      const join = () => this.#phase === "open" && (error.code === "timeout" ? this.#again(room) : this.#join(room));
+      if (["rate_limited", "unavailable", "timeout"].includes(error.code)) room.retry = after(error.retry_after_ms ?? 1_000, join);
       else room.ready.reject(error);
       this.#emit("error", Object.assign(error, { room: room.name }));
     });
@@ -973,7 +1198,10 @@ export class Framecast {
     const wasIn = isOurs ? room.asked.wasIn : false;
     Object.assign(room, { state: "joined", members: message.members, wasIn: true });
     const missed = before && !message.recovered && !(before.epoch === message.epoch && before.offset === message.offset);
-    if (!message.recovered && !room.isPattern) room.position = { epoch: message.epoch, offset: message.offset };
+    if (!message.recovered) {
+      room.early.clear();
+      if (!room.isPattern) room.at(message.epoch, message.offset);
+    }
     room.ready.resolve(message);
     this.#emit("subscribed", message);
     for (const handler of [...room.handlers]) if (handler.subscribed) safely(handler.subscribed, message);
@@ -1011,32 +1239,29 @@ export class Framecast {
   // JSON-RPC 2.0
 
   /** Calls a method of the hub's; the promise is its result. A call is never sent twice: after a cut it is `disconnected`. */
-  async call(method, params, { timeout = this.#options.requestTimeout } = {}) {
+  async call(method, params, options) {
     const id = this.#id();
-    const answer = await this.#expect(id, timeout, false, () => this.#link.socket.send(rpc(method, params, id)));
-    if (answer.error) throw rpcError(answer.error);
-    return answer.result;
+    return resultOf(await this.#expect([id], rpc(method, params, id), options)[0]);
   }
 
-  /** Calls a method without an answer; tells `sent` or `rejected`. */
+  /** Calls a method without an answer; tells `sent`, `queued` or `rejected`. */
   notify(method, params) {
     return this.#submit(rpc(method, params), undefined, { queue: false }).status;
   }
 
   /** Several calls `{ method, params, notify? }` in one message; their results as `Promise.allSettled` has them. */
-  batch(calls, { timeout = this.#options.requestTimeout } = {}) {
-    const texts = [];
-    const answers = calls.map(({ method, params, notify }) => {
-      if (notify) return void texts.push(rpc(method, params));
-      const id = this.#id();
-      return this.#expect(id, timeout, false, () => texts.push(rpc(method, params, id))).then((answer) => {
-        if (answer.error) throw rpcError(answer.error);
-        return answer.result;
-      });
-    });
-    if (this.#phase === "open" && texts.length > 0) this.#link.socket.send(`[${texts.join(",")}]`);
-    return Promise.allSettled(answers);
+  batch(calls, options) {
+    const named = calls.map((call) => ({ ...call, id: call.notify ? undefined : this.#id() }));
+    const texts = named.map(({ method, params, id }) => rpc(method, params, id));
+    const ids = named.flatMap(({ id }) => (id === undefined ? [] : [id]));
+    const answers = texts.length > 0 ? this.#expect(ids, `[${texts.join(",")}]`, { ...options, count: texts.length }) : [];
+    return Promise.allSettled(named.map(({ id }) => (id === undefined ? undefined : answers.shift().then(resultOf))));
   }
+}
+
+function resultOf({ error, result }) {
+  if (error) throw rpcError(error);
+  return result;
 }
 
 function rpc(method, params, id) {

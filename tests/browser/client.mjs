@@ -17,6 +17,21 @@ function client(url, options = {}) {
 
 const failure = (promise) => within(promise.then(() => assert.fail("it did not fail"), (error) => error), "a failure");
 const code = async (promise) => (await failure(promise)).code;
+
+/** Watches the timers of a minute and more: one that outlives `close()` keeps node from ending. */
+function longTimers() {
+  const { setTimeout: set, clearTimeout: clear } = globalThis;
+  const seen = { begun: 0, running: new Set() };
+  globalThis.setTimeout = (call, ms, ...args) => {
+    const timer = set(call, ms, ...args);
+    if (ms >= 59_000) { seen.begun += 1; seen.running.add(timer); }
+    return timer;
+  };
+  globalThis.clearTimeout = (timer) => { seen.running.delete(timer); clear(timer); };
+  atEnd(() => Object.assign(globalThis, { setTimeout: set, clearTimeout: clear }));
+  return seen;
+}
+
 const jwt = (claims) => `h.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.s`;
 
 export const CLIENT_CHECKS = {
@@ -83,7 +98,7 @@ export const CLIENT_CHECKS = {
   },
 
   async "client-begins-anew-after-a-stable-connection"() {
-    const server = await fake((visit, n) => { if (n < 3) visit.cut(); else { visit.welcome(); if (n < 6) setTimeout(() => visit.cut(), 30); } });
+    const server = await fake((visit, n) => { if (n < 3) visit.cut(); else { visit.welcome(); if (n < 6) setTimeout(() => visit.cut(), 150); } });
     const hub = client(server.url, { random: () => 1, reconnect: { base: 2, cap: 100, minUptime: 20 } });
     const delays = collect(hub, "reconnecting");
     await server.visit(6);
@@ -216,6 +231,29 @@ export const CLIENT_CHECKS = {
     assert.deepEqual([server.visits.length, asking.readyState, waiting.readyState], [1, Framecast.CLOSED, Framecast.CLOSED]);
   },
 
+  async "client-refuses-a-close-that-cannot-be-said"() {
+    const server = await fake();
+    const hub = client(server.url);
+    for (const isOpen of [false, true]) {
+      if (isOpen) await next(hub, "open");
+      for (const [args, name] of [[[1001], "InvalidAccessError"], [[NaN], "InvalidAccessError"], [[5000], "InvalidAccessError"], [[1000, "é".repeat(62)], "SyntaxError"]]) {
+        assert.throws(() => hub.close(...args), { name });
+      }
+    }
+    assert.equal(hub.readyState, Framecast.OPEN);
+    hub.close(4999, "é".repeat(61));
+    const visit = await server.visit(0);
+    assert.equal(await within(visit.closed, "the close"), 4999);
+  },
+
+  /** A hub that welcomes and then says nothing to a token. */
+  async "client-does-not-wait-for-ever-to-be-taken-in"() {
+    const server = await fake((visit, n) => { visit.welcome(n === 0 ? { resume: null } : {}); });
+    const hub = client(server.url, { connectTimeout: 400, token: "t" });
+    assert.equal((await next(hub, "error")).message, "welcomed, but not taken in, in time");
+    await next(hub, "open");
+  },
+
   /** RC-05 */
   async "client-queues-within-bounds-and-in-order"() {
     const server = await fake();
@@ -243,7 +281,7 @@ export const CLIENT_CHECKS = {
     const hub = client("ws://127.0.0.1:1/ws", { queue: { age: 30 } });
     assert.equal(await code(hub.publish("a", 1).ack), "expired");
     assert.deepEqual(hub.queued, { count: 0, bytes: 0 });
-    assert.equal(client("ws://127.0.0.1:1/ws", { queue: false }).publish("a", 1).reason, "queue_full");
+    assert.equal(client("ws://127.0.0.1:1/ws", { queue: false }).publish("a", 1).reason, "offline");
 
     const server = await fake((visit, n) => { if (n === 0) visit.welcome(); });
     const cut = client(server.url, { queue: { age: 30 } });
@@ -322,13 +360,153 @@ export const CLIENT_CHECKS = {
 
   async "client-has-no-more-on-its-way-than-a-hub-has-room-for"() {
     const server = await fake();
-    const hub = client(server.url);
-    await next(hub, "open");
-    const status = Array.from({ length: 100 }, (_, id) => hub.publish("a", 1, { id }).status);
-    assert.deepEqual([status.filter((each) => each === "sent").length, status.lastIndexOf("sent")], [32, 31]);
-    const visit = await server.visit(0);
+    const sent = async (pace) => {
+      const hub = client(server.url, { pace });
+      await next(hub, "open");
+      const status = Array.from({ length: 100 }, (_, id) => hub.publish("a", 1, { id }).status);
+      return [hub, status.filter((each) => each === "sent").length, status.lastIndexOf("sent")];
+    };
+    assert.deepEqual((await sent({ perSecond: 0.001 })).slice(1), [20, 19]); // by the pace
+    const [hub, ...fast] = await sent(false);
+    assert.deepEqual(fast, [32, 31]); // by what is not acked
+    const visit = await server.visit(1);
     for (let id = 0; id < 100; id += 1) { await visit.hears({ id }); visit.say({ type: "ack", id, offset: id }); }
     await eventually(() => hub.queued.count === 0, "all acks");
+  },
+
+  /** Once one was refused, a later one to its room waits for it; those to other rooms do not. */
+  async "client-lets-none-overtake-what-was-refused"() {
+    const server = await fake();
+    const hub = client(server.url);
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const refuse = (id) => visit.say({ type: "error", id, code: "rate_limited", message: "too fast", retry_after_ms: 20 });
+    hub.publish("a", 1, { id: 1 });
+    await visit.hears({ id: 1 });
+    refuse(1);
+    await visit.hears({ id: 1 }, 1);
+    for (const id of [2, 3]) hub.publish("a", id, { id });
+    hub.publishBinary("a", new Uint8Array([1]));
+    hub.publish("b", 4, { id: 4 });
+    await visit.hears({ id: 4 });
+    assert.deepEqual(visit.received.map(({ id }) => id), [1, 1, 4]);
+    visit.say({ type: "ack", id: 1, offset: 1 });
+    await visit.hears({ id: 2 });
+    refuse(2);
+    await visit.hears({ id: 2 }, 1);
+    visit.say({ type: "ack", id: 2, offset: 2 });
+    await visit.hears({ id: 3 });
+    visit.say({ type: "ack", id: 3, offset: 3 });
+    await eventually(() => visit.received.some(Buffer.isBuffer), "the bytes");
+    assert.deepEqual(visit.received.map(({ id }) => id), [1, 1, 4, 2, 2, 3, undefined]);
+
+    const strict = client(server.url, { pipeline: false });
+    await next(strict, "open");
+    assert.deepEqual([1, 2].map((n) => strict.publish("a", n).status), ["sent", "queued"]);
+  },
+
+  /** Whatever it is: what comes behind the burst waits, and has its time from when it was sent. */
+  async "client-paces-all-that-it-sends"() {
+    const server = await fake();
+    const hub = client(server.url, { pace: { burst: 4, perSecond: 10 }, requestTimeout: 300 });
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const start = performance.now();
+    hub.subscribe("a", () => {});
+    hub.publish("a", 1);
+    hub.publishBinary("a", new Uint8Array([1]));
+    assert.deepEqual([hub.notify("n"), hub.notify("n")], ["sent", "queued"]);
+    assert.equal(hub.publish("a", 1).status, "queued");
+    const calls = Array.from({ length: 20 }, () => code(hub.call("m")));
+    const batch = hub.batch([{ method: "x" }, { method: "y" }]);
+    await eventually(() => visit.received.length === 27, "all of it");
+    assert.ok(performance.now() - start >= 2_200, "it was too fast");
+    assert.deepEqual([...new Set(await Promise.all(calls))], ["timeout"]);
+    assert.deepEqual((await batch).map(({ reason }) => reason.code), ["timeout", "timeout"]);
+  },
+
+  async "client-is-slower-whatever-was-refused"() {
+    const server = await fake();
+    const hub = client(server.url);
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const told = { code: "rate_limited", retry_after_ms: 400 };
+    for (const refuse of [
+      ({ id }) => visit.say({ jsonrpc: "2.0", id, error: { code: -32000, message: "too fast", data: told } }),
+      ({ id }) => visit.say({ type: "error", id, message: "too fast", ...told }),
+    ]) {
+      const refused = code(hub.call("m"));
+      refuse(await visit.hears({ method: "m" }, visit.received.length ? 1 : 0));
+      assert.equal(await refused, "rate_limited");
+      const start = performance.now();
+      assert.deepEqual([hub.publish("a", 1).status, hub.notify("n")], ["queued", "queued"]);
+      const before = visit.received.length;
+      await eventually(() => visit.received.length > before, "what waited");
+      assert.ok(performance.now() - start >= 250, "it was too early");
+    }
+  },
+
+  async "client-tells-what-was-refused-from-what-may-have-arrived"() {
+    const long = longTimers();
+    const server = await fake();
+    const hub = client(server.url);
+    await next(hub, "open");
+    const visit = await server.visit(0);
+    const sent = ["a", "b"].map((room) => hub.publish(room, 1, { id: room }));
+    await visit.hears({ id: "b" });
+    visit.say({ type: "error", id: "a", code: "rate_limited", message: "too fast", retry_after_ms: 60_000 });
+    await eventually(() => hub.publish("c", 1).status === "queued", "the refusal");
+    const never = code(hub.call("m"));
+    const bytes = code(hub.publishBinary("a", new Uint8Array(1), { queue: true }).ack);
+    const now = code(hub.publishBinary("a", new Uint8Array(1)).ack);
+    const closed = hub.close();
+    assert.deepEqual(await Promise.all([...sent.map(({ ack }) => code(ack)), never, bytes, now]), ["closed", "unknown", "offline", "closed", "offline"]);
+    await closed;
+    assert.deepEqual([long.begun > 0, long.running.size], [true, 0]);
+  },
+
+  async "client-takes-options-as-not-given-that-are-undefined-and-times-as-they-are"() {
+    const server = await fake((visit) => visit.welcome({ ping_interval: 0 }));
+    const none = { requestTimeout: undefined, connectTimeout: undefined, messageBytes: undefined, queue: { count: undefined, age: NaN },
+      heartbeat: { timeout: undefined }, pace: { burst: undefined }, resend: undefined };
+    const long = { requestTimeout: Infinity, connectTimeout: 2 ** 40, heartbeat: { interval: 50, timeout: Infinity } };
+    for (const options of [none, long]) {
+      const hub = client(server.url, options);
+      const ends = collect(hub, "close");
+      const errors = collect(hub, "error");
+      await next(hub, "open");
+      const visit = server.visits.at(-1);
+      const answers = [hub.publish("a", 1, { id: 1 }).ack, hub.publish("a", 1, { id: 2, timeout: 2 ** 32 }).ack, hub.request({ type: "ping" }, { timeout: NaN })];
+      await new Promise((resolve) => setTimeout(resolve, 120)); // nothing is to happen: a timer that wraps ends after 1 ms
+      for (const { id } of visit.received) visit.say({ type: "ack", id, offset: 1 });
+      await within(Promise.all(answers), "the answers");
+      assert.deepEqual([ends, errors], [[], []]);
+      assert.ok(visit.received.filter(({ type, id }) => type === "ping" && id === undefined).length <= 10, "it asks too often");
+    }
+    const refused = await fake((visit) => visit.cut());
+    for (const reconnect of [{ cap: undefined }, { base: 1e300, cap: Infinity }]) {
+      const hub = client(refused.url, { reconnect, random: () => 1 });
+      const { delay } = await next(hub, "reconnecting");
+      assert.equal(delay, reconnect.cap === undefined && !reconnect.base ? 1_000 : 2 ** 31 - 1);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50)); // nothing is to happen, likewise
+    assert.equal(refused.visits.length, 2);
+  },
+
+  async "client-asks-for-nothing-that-is-too-large"() {
+    const server = await fake();
+    const hub = client(server.url, { messageBytes: 300 });
+    await next(hub, "open");
+    const large = "x".repeat(300);
+    assert.equal(await code(hub.call("m", [large])), "too_large");
+    assert.equal(await code(hub.request({ type: "history", room: large })), "too_large");
+    assert.deepEqual((await hub.batch([{ method: "m", params: [large] }, { method: "n" }])).map(({ reason }) => reason.code), ["too_large", "too_large"]);
+    const visit = await server.visit(0);
+    visit.say([null]);
+    visit.say(null);
+    visit.say({ type: "broadcast", payload: 1, ts: 1 });
+    await next(hub, "broadcast");
+    assert.deepEqual(visit.received, []);
   },
 
   async "client-ends-what-is-not-answered-in-time"() {
@@ -444,11 +622,48 @@ export const CLIENT_CHECKS = {
     assert.deepEqual((await (await server.visit(1)).joins("cam")).since, { epoch: 7, offset: 12 });
   },
 
+  /** Of its own messages without a copy it learns the places by the acks, before or after the bytes behind them. */
+  async "client-counts-its-own-messages-without-a-copy-for-its-place"() {
+    const server = await fake();
+    const hub = client(server.url);
+    const got = collect(hub, "message");
+    const sub = hub.subscribe("cam", () => {});
+    const first = await server.visit(0);
+    await first.joins("cam", { offset: 10 });
+    await sub.ready;
+    const bytes = () => first.socket.send(frame("cam", new Uint8Array([1])));
+    const publish = async (offset, bytesFirst) => {
+      const { id, ack } = hub.publish("cam", 1, { echo: false });
+      await first.hears({ id });
+      if (bytesFirst) bytes();
+      first.say({ type: "ack", id, offset });
+      await ack;
+    };
+    await publish(11, false);
+    bytes();
+    await eventually(() => sub.position.offset === 12, "the bytes");
+    await publish(13, true);
+    await eventually(() => sub.position.offset === 14, "the bytes, and what is before them");
+    await publish(16, false); // what is before it is on its way
+    assert.equal(sub.position.offset, 14);
+    first.tells("cam", "fifteen", 15);
+    await eventually(() => got.at(-1)?.payload === "fifteen", "the message");
+    assert.equal(sub.position.offset, 16);
+    const { id, ack } = hub.publish("cam", 1); // its copy is on its way as well
+    await first.hears({ id });
+    first.say({ type: "ack", id, offset: 17 });
+    await ack;
+    assert.equal(sub.position.offset, 16);
+    first.cut();
+    assert.deepEqual((await (await server.visit(1)).joins("cam")).since, { epoch: 7, offset: 16 });
+  },
+
   async "client-makes-a-subscription-anew-for-presence"() {
     const server = await fake();
     const hub = client(server.url);
     const got = [];
-    hub.subscribe("a", ({ payload }) => got.push(payload));
+    const events = collect(hub, "message");
+    hub.subscribe("a", ({ payload }) => got.push(payload?.[0] ?? payload));
     const visit = await server.visit(0);
     await visit.joins("a", { offset: 3 });
     await next(hub, "subscribed");
@@ -456,14 +671,18 @@ export const CLIENT_CHECKS = {
     const left = [];
     hub.subscribe("a", { join: ({ user_id }) => joined.push(user_id), leave: ({ user_id }) => left.push(user_id) });
     await visit.hears({ type: "unsubscribe", room: "a" });
-    visit.tells("a", "between", 4); // by the earlier subscription, so that it comes again
-    const again = await visit.joins("a", { offset: 4, recovered: true }, 1);
+    visit.tells("a", ["between"], 4); // by the earlier subscription, so that it comes again
+    visit.socket.send(frame("a", new Uint8Array([5])));
+    const again = await visit.joins("a", { offset: 6, recovered: true }, 1);
     assert.deepEqual([again.presence, again.since], [true, { epoch: 7, offset: 3 }]);
-    visit.tells("a", "between", 4);
+    visit.tells("a", ["between"], 4);
+    visit.socket.send(frame("a", new Uint8Array([5])));
+    visit.tells("a", ["after"], 6);
     visit.say({ type: "join", room: "a", user_id: "bob", client_id: "b", members: 2 });
     visit.say({ type: "leave", room: "a", user_id: "bob", client_id: "b", members: 1 });
     await eventually(() => left.length > 0, "the leave");
-    assert.deepEqual([got, joined, left, hub.rooms[0].members], [["between"], ["bob"], ["bob"], 1]);
+    assert.deepEqual([got, joined, left, hub.rooms[0].members], [["between", 5, "after"], ["bob"], ["bob"], 1]);
+    assert.deepEqual(events.map(({ payload }) => payload[0]), ["between", 5, "after"]);
   },
 
   async "client-tells-a-refused-room-and-asks-again-for-a-busy-one"() {
@@ -479,6 +698,44 @@ export const CLIENT_CHECKS = {
     assert.equal(await code(no.ready), "forbidden");
     await within(busy.ready, "the room");
     assert.deepEqual(errors.map((error) => [error.code, error.room]), [["forbidden", "no"], ["rate_limited", "busy"]]);
+  },
+
+  async "client-asks-again-for-a-room-that-was-not-answered"() {
+    const server = await fake();
+    const hub = client(server.url, { requestTimeout: 300 });
+    const errors = collect(hub, "error");
+    const room = hub.subscribe("a", () => {});
+    const visit = await server.visit(0);
+    await visit.hears({ type: "subscribe", room: "a" });
+    await visit.hears({ type: "unsubscribe", room: "a" });
+    await visit.joins("a", {}, 1);
+    await within(room.ready, "the room");
+    assert.deepEqual([errors.map((error) => error.code), hub.rooms[0].state], [["timeout"], "joined"]);
+  },
+
+  async "client-ends-each-wait-for-a-room"() {
+    const server = await fake((visit) => visit.welcome());
+    const hub = client(server.url);
+    await next(hub, "open");
+    const [one, two, other] = ["a", "a", "b"].map((room) => hub.subscribe(room, () => {}));
+    one.unsubscribe();
+    assert.equal(await code(one.ready), "cancelled");
+    await (await server.visit(0)).joins("a");
+    await within(two.ready, "the room that is wanted by another");
+    await hub.close();
+    assert.equal(await code(other.ready), "closed");
+    assert.equal(await code(hub.subscribe("b", () => {}).ready), "closed");
+    hub.connect();
+    const again = hub.subscribe("b", () => {});
+    await (await server.visit(1)).joins("b");
+    await within(again.ready, "the room after another connect");
+
+    const final = await fake((visit) => visit.close(4003, ""));
+    assert.equal(await code(client(final.url).subscribe("a", () => {}).ready), "closed");
+    const idle = client(server.url, { autoConnect: false });
+    const waits = [idle.subscribe("a", () => {}).ready, idle.publish("a", 1).ack];
+    await idle.close();
+    assert.deepEqual(await Promise.all(waits.map(code)), ["closed", "closed"]);
   },
 
   async "client-acks-each-copy-of-a-direct-message-and-tells-it-once"() {

@@ -150,6 +150,31 @@ export const HUB_CHECKS = {
     assert.deepEqual(got, Array.from({ length: 350 }, (_, n) => n));
   },
 
+  /** A page with many rooms, and one that calls in a loop, at a hub that is slower than the client: nobody is closed for it. */
+  async "hub-that-is-slower-than-its-client-closes-nobody"() {
+    const server = await serve({ args: ["--message-rate", "20"] });
+    const hub = client(server.ws);
+    const ends = collect(hub, "close");
+    const rooms = Array.from({ length: 60 }, (_, n) => hub.subscribe(`room:${n}`, () => {}));
+    await Promise.all(rooms.map(({ ready }) => ready));
+    const calls = await Promise.allSettled(Array.from({ length: 60 }, () => hub.call("stats")));
+    const codes = new Set(calls.map(({ reason }) => reason?.code));
+    codes.delete("rate_limited");
+    assert.equal(codes.size, 1);
+    assert.deepEqual([ends, hub.readyState], [[], Framecast.OPEN]);
+  },
+
+  async "hub-gets-what-is-published-in-a-loop-in-order"() {
+    const server = await serve();
+    const [hub, reader] = [client(server.ws), client(server.ws)];
+    const got = [];
+    await Promise.all([next(hub, "open"), within(reader.subscribe("news", ({ payload }) => got.push(payload)).ready, "the room")]);
+    const sent = Array.from({ length: 300 }, (_, n) => hub.publish("news", n));
+    await Promise.all(sent.map(({ ack }) => ack));
+    await eventually(() => got.length === 300, "all messages");
+    assert.deepEqual(got, Array.from({ length: 300 }, (_, n) => n));
+  },
+
   async "hub-tells-what-max-rate-leaves-out"() {
     const { ws, http } = await serve();
     const hub = client(ws);
