@@ -963,7 +963,8 @@ export class Framecast {
       this.#requests.set(keyOf(request.id), request);
     }
     const { requestTimeout } = this.#options;
-    const errand = { data, count, requests, timeout: timeout === undefined || Number.isNaN(timeout) ? requestTimeout : timeout };
+    // Who is in which room goes first: what is said in a room then comes back to who has joined it.
+    const errand = { data, count, requests, isFirst: !isBounded, timeout: timeout === undefined || Number.isNaN(timeout) ? requestTimeout : timeout };
     if (early) {
       this.#ask(errand);
     } else {
@@ -1063,7 +1064,7 @@ export class Framecast {
     return this.#link.socket.bufferedAmount > this.#options.queue.bytes ? 50 : this.#pace.wait();
   }
 
-  /** Sends what waits, as fast as we may: requests and messages by turns, those to a room in the order of the calls. */
+  /** Sends what waits, as fast as we may: rooms first, then requests and messages by turns, those to a room in the order of the calls. */
   #flush() {
     clearTimeout(this.#flushTimer);
     while (this.#phase === "open") {
@@ -1076,7 +1077,7 @@ export class Framecast {
         return;
       }
       this.#isRequestsTurn = !this.#isRequestsTurn;
-      if (errand && (!item || this.#isRequestsTurn)) this.#ask(this.#pending.shift());
+      if (errand && (!item || errand.isFirst || this.#isRequestsTurn)) this.#ask(this.#pending.shift());
       else this.#transmit(item);
     }
   }
