@@ -109,10 +109,15 @@ impl Network {
 /// Whether a request really comes from this machine: from loopback, to a loopback name, and through no proxy, which would make
 /// the whole world local.
 pub fn is_local(peer: IpAddr, headers: &HeaderMap, host: &str) -> bool {
+    is_from_this_machine(peer, headers) && is_loopback_name(host)
+}
+
+/// From loopback, and through no proxy.
+pub(crate) fn is_from_this_machine(peer: IpAddr, headers: &HeaderMap) -> bool {
     let is_forwarded = |name: &HeaderName| {
         [FORWARDED, VIA, X_REAL_IP].contains(name) || name.as_str().starts_with("x-forwarded-")
     };
-    peer.to_canonical().is_loopback() && !headers.keys().any(is_forwarded) && is_loopback_name(host)
+    peer.to_canonical().is_loopback() && !headers.keys().any(is_forwarded)
 }
 
 /// A `Host` with a port or without.

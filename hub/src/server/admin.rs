@@ -5,7 +5,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use framecast::Refusal;
+use framecast::{Refusal, handshake::HandshakeError};
 use http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts};
 use subtle::ConstantTimeEq;
 use tracing::debug;
@@ -19,7 +19,7 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !is_safe && let Err(error) = server.0.endpoint.check_origin(&parts.headers) {
         server.0.metrics.refused(Refused::Origin);
-        return error.refusal().body(format!("{error}\n")).into_response();
+        return of_another_origin(error);
     }
     if !is_admin(&server, &parts) {
         server.0.metrics.refused(Refused::Admin);
@@ -32,6 +32,11 @@ pub(super) async fn guard(State(server): State<Server>, request: Request, next: 
         };
     }
     next.run(Request::from_parts(parts, body)).await
+}
+
+/// The answer to a page that is not let in, which says why.
+pub(super) fn of_another_origin(error: HandshakeError) -> Response {
+    error.refusal().body(format!("{error}\n")).into_response()
 }
 
 /// Whether a request has the admin's rights.

@@ -39,16 +39,15 @@ impl Guests {
 
     /// Lets one in; whether another one had to go for it.
     pub(super) fn enter(&self) -> (Guest, bool) {
+        let has_cut = self.len() >= self.0.max;
+        if has_cut {
+            self.cut_one();
+        }
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
-        let oldest = if state.tasks.len() >= self.0.max { state.tasks.pop_first() } else { None };
         state.tasks.insert(number, None);
         drop(state);
-        let has_cut = oldest.is_some();
-        if let Some((_, Some(task))) = oldest {
-            task.abort();
-        }
         (Guest { guests: self.clone(), number }, has_cut)
     }
 

@@ -151,7 +151,6 @@ impl Bound {
 impl Server {
     /// Closes what is connected, as `stop` says, and returns when all of it is gone, or its time to close is up.
     async fn stop(&self, stop: Stop) {
-        self.stops();
         let upgrades = &self.0.upgrades;
         match stop {
             Stop::Now => info!("stopping"),

@@ -191,11 +191,6 @@ impl Collector for OfProcess {
     }
 }
 
-/// The lines of one family, which have a name in common.
-fn families(counts: &Counts) -> impl Iterator<Item = &[Count]> {
-    counts.as_slice().chunk_by(|one, next| one.name == next.name)
-}
-
 struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
 
 impl Page<'_, '_> {
@@ -210,7 +205,7 @@ impl Page<'_, '_> {
 
     /// What the hub itself has counted.
     fn counts(&mut self, counts: &Counts) -> fmt::Result {
-        for family in families(counts) {
+        for family in counts.as_slice().chunk_by(|one, next| one.name == next.name) {
             let [first, ..] = family else { continue };
             // The full stop is OpenMetrics' own.
             let help = first.help.trim_end_matches('.');

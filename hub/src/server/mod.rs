@@ -20,19 +20,10 @@ mod rest;
 mod tls;
 mod upgrade;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use axum::{Router, extract::FromRef, routing};
-use framecast::{
-    Acceptor, Config, Endpoint, OriginPolicy, axum::Upgrades, handshake::SubprotocolError,
-    proto::ConfigBuilder,
-};
+use framecast::{Acceptor, Config, Endpoint, OriginPolicy, axum::Upgrades, proto::ConfigBuilder};
 
 use crate::{hub::Hub, proxies::Proxies, token::Secret};
 use metrics::Metrics;
@@ -67,7 +58,6 @@ pub(crate) struct Shared {
     endpoint: Endpoint,
     upgrades: Upgrades,
     metrics: Metrics,
-    draining: AtomicBool,
 }
 
 /// The terms of a [`Server`].
@@ -114,12 +104,9 @@ impl ServerBuilder {
     }
 
     /// The server.
-    ///
-    /// # Panics
-    /// Never: `framecast` is a subprotocol's name.
     pub fn build(self) -> Server {
         let Self { hub, admin_token, proxies, origins, secure, engine } = self;
-        let endpoint = subprotocol(Endpoint::new().origins(origins)).unwrap_or_default();
+        let endpoint = Endpoint::new().origins(origins).subprotocols([SUBPROTOCOL]).unwrap_or_default();
         let endpoint = match secure {
             Some(secure) => endpoint.secure(secure),
             None => endpoint,
@@ -127,13 +114,8 @@ impl ServerBuilder {
         let config = engine.unwrap_or_else(|| Server::engine().build().unwrap_or_default());
         let upgrades = Upgrades::new(Acceptor::new(config, endpoint.clone()));
         let metrics = Metrics::default();
-        let draining = AtomicBool::new(false);
-        Server(Arc::new(Shared { hub, admin_token, proxies, endpoint, upgrades, metrics, draining }))
+        Server(Arc::new(Shared { hub, admin_token, proxies, endpoint, upgrades, metrics }))
     }
-}
-
-fn subprotocol(endpoint: Endpoint) -> Result<Endpoint, SubprotocolError> {
-    endpoint.subprotocols([SUBPROTOCOL])
 }
 
 impl Server {
@@ -181,13 +163,8 @@ impl Server {
         routes.route_layer(axum::middleware::from_fn_with_state(self.clone(), admin::guard))
     }
 
-    /// Refuses upgrades with 503 from now on; `/ready` says so.
-    fn stops(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
-    }
-
     fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
+        !self.0.upgrades.is_open()
     }
 }
 

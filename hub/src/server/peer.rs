@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use http::{HeaderMap, header::HOST, request::Parts};
 
 use super::Shared;
-use crate::proxies::{is_local, is_loopback_name};
+use crate::proxies::{is_from_this_machine, is_loopback_name};
 
 impl Shared {
     /// The client's address, behind proxies that are trusted; `None` if whoever serves the router has not said it.
@@ -21,8 +21,8 @@ impl Shared {
 
     /// Whether it comes from this machine, and for it. Nothing does that a trusted proxy sends, whether it says for whom or not.
     pub(super) fn is_of_this_machine(&self, parts: &Parts) -> bool {
-        let Some(host) = host(&parts.headers).filter(|_| is_for_this_machine(parts)) else { return false };
-        socket(parts).is_some_and(|peer| !self.proxies.trusts(peer) && is_local(peer, &parts.headers, host))
+        let is_from = |peer| !self.proxies.trusts(peer) && is_from_this_machine(peer, &parts.headers);
+        is_for_this_machine(parts) && socket(parts).is_some_and(is_from)
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::{
     Server,
-    admin::{bearer, is_admin},
+    admin::{bearer, is_admin, of_another_origin},
     connection,
     metrics::Refused,
     peer::is_for_this_machine,
@@ -61,20 +61,18 @@ async fn open(server: &Server, mut parts: Parts, client_id: Option<String>) -> R
         Ok(upgrade) => upgrade,
         Err(rejection) => {
             debug!(%rejection, path = parts.uri.path(), "upgrade refused");
-            metrics.refused(match rejection {
+            let (why, response) = match rejection {
                 UpgradeRejection::Handshake(error) if error.refusal().status() == StatusCode::FORBIDDEN => {
-                    Refused::Origin
+                    (Refused::Origin, of_another_origin(error))
                 }
-                UpgradeRejection::Unavailable if server.is_draining() => Refused::Draining,
-                UpgradeRejection::Unavailable => Refused::Full,
-                _ => Refused::Handshake,
-            });
-            return match rejection {
-                UpgradeRejection::Handshake(error) if error.refusal().status() == StatusCode::FORBIDDEN => {
-                    error.refusal().body(format!("{error}\n")).into_response()
+                UpgradeRejection::Unavailable if server.is_draining() => {
+                    (Refused::Draining, rejection.into_response())
                 }
-                rejection => rejection.into_response(),
+                UpgradeRejection::Unavailable => (Refused::Full, rejection.into_response()),
+                rejection => (Refused::Handshake, rejection.into_response()),
             };
+            metrics.refused(why);
+            return response;
         }
     };
     if server.0.hub.is_open_by_default() && !is_for_this_machine(&parts) {

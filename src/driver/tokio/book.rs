@@ -149,6 +149,12 @@ impl Book {
         self.are_gone().await;
     }
 
+    /// Whether connections are let in, as far as there is room.
+    #[cfg(feature = "axum")]
+    pub(super) fn is_open(&self) -> bool {
+        *self.phase.borrow() == Phase::Open
+    }
+
     /// The oldest first.
     fn all_open(&self) -> Vec<Arc<Shared>> {
         let mut open: Vec<_> =
@@ -198,7 +204,7 @@ impl Entry {
     /// Whether the answer can only be 503, as things are.
     #[cfg(feature = "axum")]
     pub(super) fn is_unavailable(&self) -> bool {
-        !self.admitted || *self.book.phase.borrow() != Phase::Open
+        !self.admitted || !self.book.is_open()
     }
 
     /// Whether it had to go before its handshake was finished.

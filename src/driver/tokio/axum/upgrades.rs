@@ -49,6 +49,11 @@ impl Upgrades {
         self.book.drain(self.acceptor.config(), within, close).await;
     }
 
+    /// Whether upgrades are let in, as far as there is room: neither [`drain`](Self::drain) nor [`shut_down`](Self::shut_down) has begun.
+    pub fn is_open(&self) -> bool {
+        self.book.is_open()
+    }
+
     /// The limits that hold.
     pub fn config(&self) -> &Arc<Config> {
         self.acceptor.config()
